@@ -1,0 +1,159 @@
+/* GEMM: which provider serves, how it is split over threads; the only file that sees cblas.
+ *
+ * FNN_BLAS_PREFIX is the prefix of the BLAS's symbols (scipy_ for the vendored OpenBLAS), and absent without a BLAS.
+ */
+#include "fnn.h"
+#include "threads.h"
+
+#include <limits.h>
+#include <string.h>
+
+void fnn_gemm_native(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
+                     ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t k, int accumulate,
+                     size_t begin, size_t end);
+void fnn_blas_init(void);
+
+static int provider = FNN_GEMM_AUTO;
+
+int fnn_gemm_provider(void) { return provider; }
+void fnn_set_gemm_provider(int choice) { provider = choice; }
+
+struct gemm { /* C (m, n) = A (m, k) B (k, n) + bias; strides in elements */
+    int type;
+    const char *a, *b, *bias;
+    char *c;
+    ptrdiff_t a_row, a_col, b_row, b_col, c_row;
+    size_t m, n, k, size; /* size: bytes of an element */
+    int accumulate;
+};
+
+/* Columns (or, by_rows, rows) [begin, end) of the product as a product of its own. */
+static struct gemm part(struct gemm g, int by_rows, size_t begin, size_t end)
+{
+    ptrdiff_t skip = (ptrdiff_t)begin, size = (ptrdiff_t)g.size;
+    if (by_rows) {
+        g.a += skip * g.a_row * size;
+        g.c += skip * g.c_row * size;
+        g.m = end - begin;
+    } else {
+        g.b += skip * g.b_col * size;
+        g.c += skip * size;
+        g.bias = g.bias ? g.bias + skip * size : NULL;
+        g.n = end - begin;
+    }
+    return g;
+}
+
+static void native(struct gemm g)
+{
+    fnn_gemm_native(g.type, g.a, g.a_row, g.a_col, g.b, g.b_row, g.b_col, g.bias, g.c, g.c_row, g.m, g.k,
+                    g.accumulate, 0, g.n);
+}
+
+#ifdef FNN_BLAS_PREFIX
+#define PASTE_(prefix, name) prefix##name
+#define PASTE(prefix, name) PASTE_(prefix, name)
+#define BLAS(name) PASTE(FNN_BLAS_PREFIX, name)
+
+/* Declared here, since the header of a BLAS rarely knows its prefix. */
+enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
+void BLAS(cblas_sgemm)(int, int, int, int, int, int, float, const float *, int, const float *, int, float, float *, int);
+void BLAS(cblas_dgemm)(int, int, int, int, int, int, double, const double *, int, const double *, int, double,
+                       double *, int);
+#ifdef FNN_BLAS_OPENBLAS
+void BLAS(openblas_set_num_threads)(int);
+char *BLAS(openblas_get_config)(void);
+#endif
+
+int fnn_has_blas(void) { return 1; }
+
+const char *fnn_blas_config(void)
+{
+#ifdef FNN_BLAS_OPENBLAS
+    return BLAS(openblas_get_config)();
+#else
+    return FNN_BLAS_NAME;
+#endif
+}
+
+/* All splitting is ours: two pools of threads that take turns wait for each other's spinning. */
+void fnn_blas_init(void)
+{
+#ifdef FNN_BLAS_OPENBLAS
+    BLAS(openblas_set_num_threads)(1);
+#endif
+}
+
+/* The leading dimension of a matrix that BLAS can read, or 0; *transposed tells how. */
+static int leading(size_t rows, size_t cols, ptrdiff_t row, ptrdiff_t col, int *transposed)
+{
+    ptrdiff_t least = col == 1 ? (ptrdiff_t)cols : (ptrdiff_t)rows, lead = col == 1 ? row : col;
+    *transposed = col == 1 ? NO_TRANS : TRANS;
+    return (col == 1 || row == 1) && lead >= least && lead > 0 && lead <= INT_MAX ? (int)lead : 0;
+}
+
+/* Measured with both at (batch, in, out) from (1, 64, 10) to (512, 2048, 2048), `make bench-gemm`: up to 10^5
+ * multiply-adds, and with at most 4 rows or columns, the call of a BLAS costs more than it saves. */
+static int blas_pays(const struct gemm *g)
+{
+    return (double)g->m * (double)g->n * (double)g->k > 1e5 && g->m > 4 && g->n > 4;
+}
+
+static int blas_serves(const struct gemm *g)
+{
+    int ignored;
+    return provider != FNN_GEMM_NATIVE && (provider == FNN_GEMM_BLAS || blas_pays(g)) && g->k > 0 &&
+           g->m <= INT_MAX && g->n <= INT_MAX && g->k <= INT_MAX && g->c_row >= (ptrdiff_t)g->n &&
+           g->c_row <= INT_MAX && leading(g->m, g->k, g->a_row, g->a_col, &ignored) &&
+           leading(g->k, g->n, g->b_row, g->b_col, &ignored);
+}
+
+static void blas(struct gemm g)
+{
+    int trans_a, trans_b, m = (int)g.m, n = (int)g.n, k = (int)g.k, c_row = (int)g.c_row;
+    int lead_a = leading(g.m, g.k, g.a_row, g.a_col, &trans_a), lead_b = leading(g.k, g.n, g.b_row, g.b_col, &trans_b);
+    if (g.bias)
+        for (size_t i = 0; i < g.m; i++)
+            memcpy(g.c + (ptrdiff_t)i * g.c_row * (ptrdiff_t)g.size, g.bias, g.n * g.size);
+    double beta = g.accumulate || g.bias ? 1 : 0;
+    if (g.type == FNN_TYPE_F64)
+        BLAS(cblas_dgemm)(ROW_MAJOR, trans_a, trans_b, m, n, k, 1, (const double *)g.a, lead_a, (const double *)g.b,
+                          lead_b, beta, (double *)g.c, c_row);
+    else
+        BLAS(cblas_sgemm)(ROW_MAJOR, trans_a, trans_b, m, n, k, 1, (const float *)g.a, lead_a, (const float *)g.b,
+                          lead_b, (float)beta, (float *)g.c, c_row);
+}
+#else
+int fnn_has_blas(void) { return 0; }
+const char *fnn_blas_config(void) { return ""; }
+void fnn_blas_init(void) {}
+static int blas_serves(const struct gemm *g) { return (void)g, 0; }
+static void blas(struct gemm g) { native(g); }
+#endif
+
+enum {
+    PANEL = 256,           /* columns or rows that a BLAS call gets: wide enough that packing is cheap */
+    GFLOP_PER_SECOND = 100 /* of one thread, to estimate what a product costs */
+};
+
+/* The product is cut into panels by its shape alone, and a thread takes whole panels: a BLAS may sum in another order
+ * for another shape, but what it is given does not depend on the number of threads. */
+void fnn_gemm(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
+              ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t n, size_t k, int accumulate)
+{
+    const struct gemm g = {type,  a,     b,     bias,  c, a_row, a_col, b_row, b_col,
+                           c_row, m,     n,     k,     type == FNN_TYPE_F64 ? 8 : 4, accumulate};
+    const int by_blas = blas_serves(&g), by_rows = m > n;
+    const size_t longer = by_rows ? m : n, panels = (longer + PANEL - 1) / PANEL;
+    const double ns = 2.0 * (double)m * (double)n * (double)k / GFLOP_PER_SECOND;
+    FNN_PARALLEL(panels, ns, {
+        for (size_t panel = begin; panel < end; panel++) {
+            size_t first = longer * panel / panels, last = longer * (panel + 1) / panels;
+            struct gemm piece = part(g, by_rows, first, last);
+            if (by_blas)
+                blas(piece);
+            else
+                native(piece);
+        }
+    })
+}

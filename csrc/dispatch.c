@@ -1,0 +1,123 @@
+/* The choice of the instruction set, and the entries of fnn.h: pick the table of the element type, split the units. */
+#include "fnn.h"
+#include "threads.h"
+
+#define KERNEL(name, params) void (*name)(FNN_STRIP params, size_t begin, size_t end);
+#define OP(name, params, args, ns) KERNEL(name, params)
+#define real_t float
+struct fnn_table_f32 {
+#include "ops.def"
+};
+#undef real_t
+#define real_t double
+struct fnn_table_f64 {
+#include "ops.def"
+};
+#undef real_t
+#undef OP
+#undef KERNEL
+
+/* FNN_VARIANTS comes from CMake: VARIANT(base) VARIANT(avx2) ..., slowest first. */
+#define VARIANT(isa)                                                                                                   \
+    extern const struct fnn_table_f32 fnn_table_f32_##isa;                                                             \
+    extern const struct fnn_table_f64 fnn_table_f64_##isa;
+FNN_VARIANTS
+#undef VARIANT
+
+static const struct {
+    const struct fnn_table_f32 *f32;
+    const struct fnn_table_f64 *f64;
+} tables[] = {
+#define VARIANT(isa) {&fnn_table_f32_##isa, &fnn_table_f64_##isa},
+    FNN_VARIANTS
+#undef VARIANT
+};
+
+const char *const fnn_isa_names[] = {
+#define VARIANT(isa) #isa,
+    FNN_VARIANTS
+#undef VARIANT
+};
+const int fnn_isa_count = sizeof tables / sizeof *tables;
+
+const char *const fnn_unary_names[FNN_UNARY_COUNT] = {
+#define UNARY(name, value, gradient) #name,
+#include "unary.def"
+#undef UNARY
+};
+const char *const fnn_loss_names[FNN_LOSS_COUNT] = {
+#define LOSS(name, value, derivative) #name,
+#include "loss.def"
+#undef LOSS
+};
+
+static int chosen;
+
+/* Both builtins ask the CPU and, through XCR0, whether the system saves the wide registers. */
+static int cpu_has_base(void) { return 1; }
+#if defined(__x86_64__) || defined(_M_X64)
+static int cpu_has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2");
+}
+static int cpu_has_avx512(void)
+{
+    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+int fnn_isa_supported(int isa)
+{
+    static int (*const cpu_has[])(void) = {
+#define VARIANT(isa) cpu_has_##isa,
+        FNN_VARIANTS
+#undef VARIANT
+    };
+    return isa >= 0 && isa < fnn_isa_count && cpu_has[isa]();
+}
+
+int fnn_isa(void) { return chosen; }
+void fnn_set_isa(int isa) { chosen = isa; }
+
+#define real_t void
+#define KERNEL(name, params)
+#define OP(name, params, args, ns)                                                                                     \
+    void fnn_##name(int type, FNN_STRIP params, size_t units)                                                          \
+    {                                                                                                                  \
+        int isa = chosen;                                                                                              \
+        FNN_PARALLEL(units, (ns) * (double)units, {                                                                    \
+            if (type == FNN_TYPE_F64)                                                                                  \
+                tables[isa].f64->name(FNN_STRIP args, begin, end);                                                     \
+            else                                                                                                       \
+                tables[isa].f32->name(FNN_STRIP args, begin, end);                                                     \
+        })                                                                                                             \
+    }
+#include "ops.def"
+#undef real_t
+#undef OP
+#undef KERNEL
+
+void fnn_gemm_native(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
+                     ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t k, int accumulate,
+                     size_t begin, size_t end)
+{
+    if (type == FNN_TYPE_F64)
+        tables[chosen].f64->gemm(a, a_row, a_col, b, b_row, b_col, bias, c, c_row, m, k, accumulate, begin, end);
+    else
+        tables[chosen].f32->gemm(a, a_row, a_col, b, b_row, b_col, bias, c, c_row, m, k, accumulate, begin, end);
+}
+
+void fnn_blas_init(void);
+void fnn_threads_init(void);
+
+void fnn_init(void)
+{
+    for (int isa = 0; isa < fnn_isa_count; isa++)
+        if (fnn_isa_supported(isa))
+            chosen = isa;
+    fnn_threads_init();
+    fnn_blas_init();
+}

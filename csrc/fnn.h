@@ -1,0 +1,69 @@
+/* The public C interface: one entry per operation, for both element types, on the chosen instruction set and threads.
+ *
+ * ops.def documents each operation: its shapes, its units, its precision. An entry is
+ *     void fnn_softmax_forward(int type, const void *x, void *y, size_t cols, size_t units);
+ * where type is FNN_TYPE_F32 or FNN_TYPE_F64 and says what the void pointers point to. Nothing here knows of Python,
+ * allocates or fails; what a caller could get wrong is checked before (by _core.pyx).
+ */
+#ifndef FNN_H
+#define FNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum fnn_type { FNN_TYPE_F32, FNN_TYPE_F64 };
+enum { FNN_SUM_CHUNK = 4096, FNN_DROPOUT_CHUNK = 1024 };
+
+enum fnn_unary {
+#define UNARY(name, value, gradient) FNN_UNARY_##name,
+#include "unary.def"
+#undef UNARY
+    FNN_UNARY_COUNT
+};
+enum fnn_loss {
+#define LOSS(name, value, derivative) FNN_LOSS_##name,
+#include "loss.def"
+#undef LOSS
+    FNN_LOSS_COUNT
+};
+extern const char *const fnn_unary_names[FNN_UNARY_COUNT];
+extern const char *const fnn_loss_names[FNN_LOSS_COUNT];
+
+#define FNN_STRIP(...) __VA_ARGS__
+
+#define real_t void
+#define OP(name, params, args, ns) void fnn_##name(int type, FNN_STRIP params, size_t units);
+#define KERNEL(name, params)
+#include "ops.def"
+#undef real_t
+#undef OP
+#undef KERNEL
+
+/* C (m, n) = A (m, k) B (k, n) + bias, or += where accumulate is set; see `gemm` in ops.def. */
+void fnn_gemm(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
+              ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t n, size_t k, int accumulate);
+
+/* Instruction sets: the names compiled in, slowest first; whether this CPU and system run it; the chosen one. */
+extern const char *const fnn_isa_names[];
+extern const int fnn_isa_count;
+int fnn_isa_supported(int isa);
+int fnn_isa(void);
+void fnn_set_isa(int isa); /* isa must be supported */
+
+/* Which GEMM serves: FNN_GEMM_AUTO decides by shape. */
+enum fnn_gemm_provider { FNN_GEMM_AUTO, FNN_GEMM_NATIVE, FNN_GEMM_BLAS };
+int fnn_has_blas(void);
+const char *fnn_blas_config(void); /* what the BLAS says of itself; "" without one */
+int fnn_gemm_provider(void);
+void fnn_set_gemm_provider(int provider);
+
+/* Threads: an explicit count, or 0 for OpenMP's own setting, at most `fallback` where OMP_NUM_THREADS is not set. */
+int fnn_has_openmp(void);
+int fnn_num_threads(void);
+void fnn_set_num_threads(int count);
+void fnn_set_thread_limit(int limit);
+
+/* Once, before anything else: the best instruction set, BLAS on one thread, the handler for forked children. */
+void fnn_init(void);
+
+#endif

@@ -1,0 +1,141 @@
+/* All that a kernel file may include: the element type, its vector, lane-wise helpers, and the name of a variant.
+ *
+ * The same kernel sources are compiled once per element type and instruction set, with
+ *   FNN_F64    0 or 1: real_t is float or double
+ *   FNN_ISA    base, avx2 or avx512: the suffix of the variant's symbols
+ *   FNN_VBYTES 16, 32 or 64: the width of a vector register
+ * A kernel works on a range [begin, end) of its rows (or columns, or elements) so that the caller can split it over
+ * threads; it never allocates and cannot fail. Lanes of a last, partial vector go through vec_load_n and vec_store_n
+ * and the very arithmetic of full ones, so a result does not depend on where a range begins.
+ */
+#ifndef FNN_KERNEL_H
+#define FNN_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if FNN_F64
+typedef double real_t;
+typedef int64_t int_t;
+#define FNN_TYPE f64
+#else
+typedef float real_t;
+typedef int32_t int_t;
+#define FNN_TYPE f32
+#endif
+typedef double acc_t; /* sums over more than a few hundred elements are kept in it */
+
+#define FNN_PASTE_(name, type, isa) fnn_##name##_##type##_##isa
+#define FNN_PASTE(name, type, isa) FNN_PASTE_(name, type, isa)
+#define FNN_NAME(name) FNN_PASTE(name, FNN_TYPE, FNN_ISA)
+
+/* vec_t: LANES elements of real_t; mask_t: as many integers, all bits set where a comparison holds. */
+enum { LANES = FNN_VBYTES / sizeof(real_t) };
+typedef real_t vec_t __attribute__((vector_size(FNN_VBYTES)));
+typedef int_t mask_t __attribute__((vector_size(FNN_VBYTES)));
+typedef real_t vec_any_t __attribute__((vector_size(FNN_VBYTES), aligned(sizeof(real_t)), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vec_t vec_load(const real_t *p) { return *(const vec_any_t *)p; }
+INLINE void vec_store(real_t *p, vec_t v) { *(vec_any_t *)p = v; }
+INLINE vec_t vec_set(real_t s) { return s - (vec_t){0}; } /* s - 0 keeps the sign of a zero, s + 0 does not */
+
+/* The first n < LANES elements; the other lanes are `fill`, or are left unwritten. */
+INLINE vec_t vec_load_n(const real_t *p, size_t n, real_t fill)
+{
+    real_t lanes[LANES];
+    for (size_t i = 0; i < LANES; i++)
+        lanes[i] = i < n ? p[i] : fill;
+    return vec_load(lanes);
+}
+
+INLINE void vec_store_n(real_t *p, vec_t v, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = v[i];
+}
+
+INLINE vec_t vec_select(mask_t mask, vec_t yes, vec_t no)
+{
+    return (vec_t)((mask & (mask_t)yes) | (~mask & (mask_t)no));
+}
+
+/* Both return the second argument where either is NaN; vec_max(0, x) and vec_min(b, x) let a NaN x through. */
+INLINE vec_t vec_max(vec_t a, vec_t b) { return vec_select(a > b, a, b); }
+INLINE vec_t vec_min(vec_t a, vec_t b) { return vec_select(a < b, a, b); }
+INLINE vec_t vec_abs(vec_t v) { return (vec_t)((mask_t)v & ~(mask_t)(-(vec_t){0})); }
+
+/* Sum and maximum of the lanes, in a fixed order by halves. */
+INLINE acc_t vec_sum(vec_t v)
+{
+    acc_t lanes[LANES];
+    for (size_t i = 0; i < LANES; i++)
+        lanes[i] = (acc_t)v[i];
+    for (size_t half = LANES / 2; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+
+/* The NaN-propagating maximum: NaN if any lane is NaN. */
+INLINE real_t vec_max_lanes(vec_t v)
+{
+    real_t m = v[0];
+    for (size_t i = 1; i < LANES; i++)
+        m = (v[i] > m || v[i] != v[i]) ? v[i] : m;
+    return m;
+}
+
+/* A load and a store of n <= LANES elements. */
+INLINE vec_t vec_get(const real_t *p, size_t n, real_t fill) { return n == LANES ? vec_load(p) : vec_load_n(p, n, fill); }
+INLINE void vec_put(real_t *p, vec_t v, size_t n)
+{
+    if (n == LANES)
+        vec_store(p, v);
+    else
+        vec_store_n(p, v, n);
+}
+
+/* v with the lanes from n on set to zero. */
+INLINE vec_t vec_first(vec_t v, size_t n)
+{
+    if (n == LANES)
+        return v;
+    real_t lanes[LANES] = {0};
+    vec_store_n(lanes, v, n);
+    return vec_load(lanes);
+}
+
+/* Run the body over the elements [begin, end) vector by vector: `i` is the first element, `n` the number of lanes, a
+ * constant in the loop over whole vectors and the rest in the last turn. */
+#define FOR_VECTORS(i, n, begin, end, ...)                                                                             \
+    {                                                                                                                  \
+        size_t i = (begin);                                                                                            \
+        for (; i + LANES <= (end); i += LANES) {                                                                       \
+            const size_t n = LANES;                                                                                    \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
+        if (i < (end)) {                                                                                               \
+            const size_t n = (end) - i;                                                                                \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
+    }
+
+/* Sums in real_t run over at most this many vectors or rows before they go into an acc_t: the relative error of a sum
+ * of n positive numbers stays near SUM_BLOCK / 2 eps at worst, whatever n. */
+enum { SUM_BLOCK = 256 };
+
+#define R(constant) ((real_t)(constant))
+#define VEC(scalar) vec_set(R(scalar))
+
+/* The prototypes of this variant's kernels. */
+#define FNN_STRIP(...) __VA_ARGS__
+#define KERNEL(name, params) void FNN_NAME(name)(FNN_STRIP params, size_t begin, size_t end);
+#define OP(name, params, args, ns) KERNEL(name, params)
+#include "ops.def"
+#undef OP
+#undef KERNEL
+
+#endif

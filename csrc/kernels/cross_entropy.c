@@ -1,0 +1,130 @@
+/* Negative log-likelihood of each row against labels or target rows, and its gradient in the same sweep.
+ *
+ * Precision: one exponential an element in real_t; sums, logarithms and losses in acc_t.
+ * With q the target's weights (ops.def says how they come about) and Q = sum(q): loss = sum(q (log sum(exp x) - x)),
+ * dx = scale (softmax(x) Q - q). Classes with q = 0 do not count, even where x is infinite.
+ */
+#include "rows.h"
+
+#include <math.h>
+
+/* What a row's q is made of: q_j = w_j (on t_j + off), t from targets or one at the label. */
+struct target {
+    const real_t *row;    /* targets of the row, or NULL */
+    size_t label;         /* where row is NULL */
+    const real_t *weight; /* or NULL: all one */
+    real_t on, off;
+};
+
+INLINE vec_t target_weights(const struct target *t, size_t j, size_t n)
+{
+    vec_t hot;
+    if (t->row) {
+        hot = vec_get(t->row + j, n, 0);
+    } else {
+        real_t lanes[LANES] = {0};
+        if (t->label - j < n)
+            lanes[t->label - j] = 1;
+        hot = vec_load(lanes);
+    }
+    vec_t q = hot * t->on + t->off;
+    return t->weight ? q * vec_get(t->weight + j, n, 0) : q;
+}
+
+/* sum(q), and in *dot sum(q (x - shift)) over the classes with q != 0. */
+static acc_t weigh(const struct target *t, const real_t *x, real_t shift, size_t cols, acc_t *dot)
+{
+    acc_t total = 0, products = 0;
+    for (size_t j0 = 0; j0 < cols; j0 += SUM_BLOCK * LANES) {
+        size_t j1 = cols - j0 < SUM_BLOCK * LANES ? cols : j0 + SUM_BLOCK * LANES;
+        vec_t s = {0}, p = {0};
+        FOR_VECTORS(j, n, j0, j1, {
+            vec_t q = vec_first(target_weights(t, j, n), n);
+            s += q;
+            p += vec_select(q == R(0), VEC(0), q * (vec_get(x + j, n, 0) - shift));
+        })
+        total += vec_sum(s);
+        products += vec_sum(p);
+    }
+    *dot = products;
+    return total;
+}
+
+static void fill(real_t *dx, real_t value, size_t cols)
+{
+    for (size_t j = 0; j < cols; j++)
+        dx[j] = value;
+}
+
+/* Set up the target of row i; false where its label is ignored. */
+static int row_target(struct target *t, const int64_t *labels, const real_t *targets, const real_t *weight,
+                      int64_t ignore_index, double smoothing, size_t cols, size_t i)
+{
+    *t = (struct target){targets ? targets + i * cols : NULL, labels ? (size_t)labels[i] : 0, weight, R(1 - smoothing),
+                         R(smoothing / (double)cols)};
+    return !labels || labels[i] != ignore_index;
+}
+
+void FNN_NAME(nll)(const real_t *x, const int64_t *labels, const real_t *targets, const real_t *weight, double *losses,
+                   real_t *dx, size_t cols, int64_t ignore_index, double scale, size_t begin, size_t end)
+{
+    for (size_t i = begin; i < end; i++) {
+        const real_t *xi = x + i * cols;
+        struct target t;
+        int used = row_target(&t, labels, targets, weight, ignore_index, 0, cols, i);
+        if (losses && labels) {
+            double w = !used ? 0 : weight ? weight[t.label] : 1;
+            losses[i] = w == 0 ? 0 : -w * xi[t.label];
+        } else if (losses) {
+            weigh(&t, xi, 0, cols, &losses[i]);
+            losses[i] = -losses[i];
+        }
+        if (dx && labels) {
+            fill(dx + i * cols, 0, cols);
+            if (used)
+                dx[i * cols + t.label] = R(-scale * (weight ? weight[t.label] : 1));
+        } else if (dx) {
+            FOR_VECTORS(j, n, 0, cols, { vec_put(dx + i * cols + j, target_weights(&t, j, n) * R(-scale), n); })
+        }
+    }
+}
+
+void FNN_NAME(cross_entropy)(const real_t *x, const int64_t *labels, const real_t *targets, const real_t *weight,
+                             double *losses, real_t *dx, size_t cols, int64_t ignore_index, double smoothing,
+                             double scale, size_t begin, size_t end)
+{
+    int sparse = labels && smoothing == 0; /* q is zero but at the label */
+    for (size_t i = begin; i < end; i++) {
+        const real_t *xi = x + i * cols;
+        real_t *dxi = dx ? dx + i * cols : NULL;
+        struct target t;
+        if (!row_target(&t, labels, targets, weight, ignore_index, smoothing, cols, i)) {
+            if (losses)
+                losses[i] = 0;
+            if (dx)
+                fill(dxi, 0, cols);
+            continue;
+        }
+        real_t max = row_max(xi, cols);
+        acc_t sum = row_exp(xi, max, dxi, cols), total, dot;
+        if (sparse) {
+            total = weight ? weight[t.label] : 1;
+            dot = total == 0 ? 0 : total * ((acc_t)xi[t.label] - max);
+        } else {
+            total = weigh(&t, xi, max, cols, &dot);
+        }
+        if (losses)
+            losses[i] = (total == 0 ? 0 : total * log(sum)) - dot;
+        if (!dx)
+            continue;
+        real_t softmax_scale = R(scale * total / sum);
+        if (sparse) {
+            FOR_VECTORS(j, n, 0, cols, { vec_put(dxi + j, vec_get(dxi + j, n, 0) * softmax_scale, n); })
+            dxi[t.label] -= R(scale * total);
+        } else {
+            FOR_VECTORS(j, n, 0, cols, {
+                vec_put(dxi + j, vec_get(dxi + j, n, 0) * softmax_scale - target_weights(&t, j, n) * R(scale), n);
+            })
+        }
+    }
+}

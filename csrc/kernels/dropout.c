@@ -1,0 +1,67 @@
+/* Dropout from Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+ *
+ * The mask depends on seed, offset and position alone: not on the element type, the vector width or the threads.
+ * Precision: one multiplication in real_t. NaN and infinity at dropped places give NaN, as x * 0 does.
+ */
+#include "fnn.h"
+#include "kernel.h"
+
+enum { BLOCKS = FNN_DROPOUT_CHUNK / 8 }; /* a block gives four words, eight 16-bit numbers */
+
+/* bits[h * BLOCKS + b]: half-word h of block b of the chunk. The loop over blocks is what is vectorised. */
+static void draw(uint16_t *bits, uint64_t chunk, uint64_t seed, uint64_t offset)
+{
+    for (uint32_t b = 0; b < BLOCKS; b++) {
+        uint64_t number = chunk * BLOCKS + b;
+        uint32_t c0 = (uint32_t)number, c1 = (uint32_t)(number >> 32);
+        uint32_t c2 = (uint32_t)offset, c3 = (uint32_t)(offset >> 32);
+        uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+        for (int round = 0; round < 10; round++) {
+            uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+            c1 = (uint32_t)p1;
+            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+            c3 = (uint32_t)p0;
+            k0 += 0x9E3779B9u;
+            k1 += 0xBB67AE85u;
+        }
+        bits[0 * BLOCKS + b] = (uint16_t)c0;
+        bits[1 * BLOCKS + b] = (uint16_t)(c0 >> 16);
+        bits[2 * BLOCKS + b] = (uint16_t)c1;
+        bits[3 * BLOCKS + b] = (uint16_t)(c1 >> 16);
+        bits[4 * BLOCKS + b] = (uint16_t)c2;
+        bits[5 * BLOCKS + b] = (uint16_t)(c2 >> 16);
+        bits[6 * BLOCKS + b] = (uint16_t)c3;
+        bits[7 * BLOCKS + b] = (uint16_t)(c3 >> 16);
+    }
+}
+
+INLINE size_t chunk_size(size_t chunk, size_t size)
+{
+    size_t left = size - chunk * FNN_DROPOUT_CHUNK;
+    return left < FNN_DROPOUT_CHUNK ? left : FNN_DROPOUT_CHUNK;
+}
+
+void FNN_NAME(dropout_bits)(uint16_t *bits, size_t size, uint64_t seed, uint64_t offset, size_t begin, size_t end)
+{
+    for (size_t c = begin; c < end; c++) {
+        uint16_t drawn[FNN_DROPOUT_CHUNK];
+        draw(drawn, c, seed, offset);
+        memcpy(bits + c * FNN_DROPOUT_CHUNK, drawn, chunk_size(c, size) * sizeof *bits);
+    }
+}
+
+void FNN_NAME(dropout)(const real_t *x, real_t *y, size_t size, uint32_t threshold, double scale, uint64_t seed,
+                       uint64_t offset, size_t begin, size_t end)
+{
+    for (size_t c = begin; c < end; c++) {
+        uint16_t bits[FNN_DROPOUT_CHUNK];
+        const real_t *xs = x + c * FNN_DROPOUT_CHUNK;
+        const real_t kept = R(scale);
+        real_t *ys = y + c * FNN_DROPOUT_CHUNK;
+        size_t count = chunk_size(c, size);
+        draw(bits, c, seed, offset);
+        for (size_t i = 0; i < count; i++)
+            ys[i] = xs[i] * (bits[i] >= threshold ? kept : 0);
+    }
+}

@@ -1,0 +1,72 @@
+/* Activations of each element and their gradients; unary.def is the index.
+ *
+ * Precision: all in real_t, with the functions of vecmath.h. The bounds per activation stand in tests/cases.py.
+ */
+#include "kernel.h"
+#include "vecmath.h"
+
+#define SELU_SCALE 1.0507009873554804934193349852946 /* Klambauer et al., 2017 */
+#define SELU_ALPHA 1.6732632423543772848170429916717
+#define INV_SQRT_2_PI 0.39894228040143267793994605993438
+#define SQRT_2_OVER_PI 0.79788456080286535587989211986876
+#define GELU_CUBIC 0.044715 /* Hendrycks and Gimpel, 2016 */
+
+#define MIN0(x) vec_select(x > R(0), VEC(0), x)
+#define ELU(x, alpha) vec_select(x > R(0), x, alpha * vec_expm1(MIN0(x)))
+#define ELU_GRADIENT(x, dy, alpha) vec_select(x > R(0), dy, dy * alpha * vec_exp(MIN0(x)))
+#define GELU_ARGUMENT(x) (R(SQRT_2_OVER_PI) * (x + R(GELU_CUBIC) * x * x * x))
+
+INLINE vec_t gelu_tanh_slope(vec_t x)
+{
+    vec_t u = GELU_ARGUMENT(x), du = R(SQRT_2_OVER_PI) * (R(1) + R(3 * GELU_CUBIC) * x * x);
+    return R(0.5) * (R(1) + vec_tanh(u)) + R(0.5) * x * vec_sech2(u) * du;
+}
+
+INLINE vec_t mish_slope(vec_t x)
+{
+    vec_t s = vec_softplus(x);
+    return vec_tanh(s) + x * vec_sech2(s) * vec_sigmoid(x);
+}
+
+#define UNARY(name, value, gradient)                                                                                   \
+    static void name##_forward(const real_t *xs, real_t *ys, real_t a, real_t b, size_t begin, size_t end)             \
+    {                                                                                                                  \
+        (void)a, (void)b;                                                                                              \
+        FOR_VECTORS(i, n, begin, end, {                                                                                \
+            vec_t x = vec_get(xs + i, n, 0);                                                                           \
+            vec_put(ys + i, value, n);                                                                                 \
+        })                                                                                                             \
+    }                                                                                                                  \
+    static void name##_backward(const real_t *xs, const real_t *dys, real_t *dxs, real_t a, real_t b, size_t begin,    \
+                                size_t end)                                                                            \
+    {                                                                                                                  \
+        (void)a, (void)b;                                                                                              \
+        FOR_VECTORS(i, n, begin, end, {                                                                                \
+            vec_t x = vec_get(xs + i, n, 0);                                                                           \
+            vec_t dy = vec_get(dys + i, n, 0);                                                                         \
+            vec_put(dxs + i, gradient, n);                                                                             \
+        })                                                                                                             \
+    }
+#include "unary.def"
+#undef UNARY
+
+void FNN_NAME(unary_forward)(int kind, const real_t *x, real_t *y, double a, double b, size_t begin, size_t end)
+{
+    static void (*const forwards[])(const real_t *, real_t *, real_t, real_t, size_t, size_t) = {
+#define UNARY(name, value, gradient) name##_forward,
+#include "unary.def"
+#undef UNARY
+    };
+    forwards[kind](x, y, R(a), R(b), begin, end);
+}
+
+void FNN_NAME(unary_backward)(int kind, const real_t *x, const real_t *dy, real_t *dx, double a, double b,
+                              size_t begin, size_t end)
+{
+    static void (*const backwards[])(const real_t *, const real_t *, real_t *, real_t, real_t, size_t, size_t) = {
+#define UNARY(name, value, gradient) name##_backward,
+#include "unary.def"
+#undef UNARY
+    };
+    backwards[kind](x, dy, dx, R(a), R(b), begin, end);
+}

@@ -1,0 +1,26 @@
+"""fastnn: neural networks on the CPU, with explicit forward and backward, at the speed of compiled kernels."""
+
+__version__ = "0.1.0"
+
+from . import backend, data, nn, optim
+from .backend import get_num_threads, set_num_threads, show_config, threads, use_backend
+from .random import manual_seed
+from .serialization import load, save
+from .trainer import History, Trainer
+
+__all__ = [
+    "History",
+    "Trainer",
+    "backend",
+    "data",
+    "get_num_threads",
+    "load",
+    "manual_seed",
+    "nn",
+    "optim",
+    "save",
+    "set_num_threads",
+    "show_config",
+    "threads",
+    "use_backend",
+]

@@ -1,0 +1,196 @@
+"""Which back end serves: the compiled kernels or their NumPy twin; instruction set, GEMM provider and threads.
+
+`ops` holds the operations: layers call `backend.ops.linear_forward(...)`, so that `use_backend` acts at once. The
+settings are those of the process. The environment is read once, at import: FASTNN_BACKEND (native, reference),
+FASTNN_ISA (base, avx2, avx512), FASTNN_GEMM (auto, native, blas), FASTNN_NUM_THREADS.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from . import reference
+
+try:
+    from . import _core
+except ImportError as error:  # a pure-Python installation, or a library that the system could not load
+    _core = None  # type: ignore[assignment]
+    native_error: str | None = str(error)
+else:
+    native_error = None
+
+ops: ModuleType = reference if _core is None else _core
+
+BACKENDS = ("native", "reference")
+
+
+def backend() -> str:
+    """The name of the back end in use: "native" (compiled kernels) or "reference" (NumPy)."""
+    return "reference" if ops is reference else "native"
+
+
+def set_backend(name: str) -> None:
+    """Choose the back end for the whole process: "native" or "reference"."""
+    global ops
+    if name not in BACKENDS:
+        raise ValueError(f"FASTNN_BACKEND: expected one of {', '.join(BACKENDS)}, got {name}")
+    if name == "native" and _core is None:
+        raise RuntimeError(f"FASTNN_BACKEND: the native back end is not available here: {native_error}")
+    ops = _core if name == "native" else reference
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Use "native" (compiled kernels) or "reference" (NumPy) inside a `with` block; process-wide.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> with fastnn.use_backend("reference"):
+    ...     fastnn.backend.backend()
+    'reference'
+    """
+    before = backend()
+    set_backend(name)
+    try:
+        yield
+    finally:
+        set_backend(before)
+
+
+@contextmanager
+def use_isa(name: str) -> Iterator[None]:
+    """Run the kernels of one instruction set, of `available_isas()`, inside a `with` block; process-wide."""
+    if _core is None:
+        raise RuntimeError(f"FASTNN_ISA: the native back end is not available here: {native_error}")
+    before = _core.isa()
+    _core.set_isa(name)
+    try:
+        yield
+    finally:
+        _core.set_isa(before)
+
+
+def available_isas() -> list[str]:
+    """The instruction sets that are compiled in and that this CPU runs, slowest first."""
+    return [] if _core is None else _core.isa_available()
+
+
+def get_num_threads() -> int:
+    """How many threads an operation may use; small ones use fewer. The reference back end has NumPy's own."""
+    return 1 if _core is None else _core.num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Let operations use up to `n` threads (an integer from 1); it overrides every environment variable."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"set_num_threads: expected an integer, got {type(n).__name__}")
+    if not 1 <= n <= 4096:
+        raise ValueError(f"set_num_threads: expected a number from 1 to 4096, got {n}")
+    if _core is not None:
+        _core.set_num_threads(int(n))
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Use up to `n` threads inside a `with` block.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> with fastnn.threads(1):
+    ...     fastnn.get_num_threads()
+    1
+    """
+    before = get_num_threads()
+    set_num_threads(n)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
+
+
+def _cgroup_cpus() -> int | None:
+    """The CPU quota of the container, rounded up, or None where there is none (cgroup version 2, then 1)."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+    except (OSError, ValueError):
+        try:
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as file:
+                quota = file.read().strip()
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as file:
+                period = file.read().strip()
+        except OSError:
+            return None
+    if quota in ("max", "-1") or int(period) <= 0:
+        return None
+    return max(1, -(-int(quota) // int(period)))
+
+
+def _usable_cpus() -> int:
+    """The CPUs that this process may run on: affinity mask and container quota."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_cpus()
+    return count if quota is None else max(1, min(count, quota))
+
+
+def config() -> dict[str, Any]:
+    """What `show_config` prints, as a dictionary."""
+    from . import __version__
+
+    common = {"fastnn": __version__, "python": sys.version.split()[0], "numpy": np.__version__, "backend": backend()}
+    if _core is None:
+        native: dict[str, Any] = {"native kernels": f"not available ({native_error}); running on NumPy"}
+    else:
+        native = {
+            "isa": _core.isa(),
+            "isa available": _core.isa_available(),
+            "gemm": _core.gemm_provider(),
+            "blas": _core.blas() or "none",
+            "openmp": _core.has_openmp(),
+        }
+    return {**common, **native, "threads": get_num_threads(), "default dtype": "float32"}
+
+
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+    """Print back end, instruction sets, BLAS, OpenMP and threads; `mode="dicts"` returns them instead.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.show_config(mode="dicts")["default dtype"]
+    'float32'
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"show_config: expected mode 'stdout' or 'dicts', got {mode!r}")
+    if mode == "dicts":
+        return config()
+    for name, value in config().items():
+        print(f"{name:15} {', '.join(value) if isinstance(value, list) else value}")
+    return None
+
+
+def _read_environment() -> None:
+    if _core is not None:
+        _core.set_thread_limit(_usable_cpus())
+        if isa := os.environ.get("FASTNN_ISA"):
+            _core.set_isa(isa)
+        if gemm := os.environ.get("FASTNN_GEMM"):
+            _core.set_gemm_provider(gemm)
+    if count := os.environ.get("FASTNN_NUM_THREADS"):
+        if not count.isdecimal():
+            raise ValueError(f"FASTNN_NUM_THREADS: expected a number from 1 to 4096, got {count}")
+        set_num_threads(int(count))
+    if name := os.environ.get("FASTNN_BACKEND"):
+        set_backend(name)
+
+
+_read_environment()

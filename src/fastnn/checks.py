@@ -1,0 +1,164 @@
+"""What every operation accepts, and the one line that it raises otherwise.
+
+The native and the reference back end call the same functions, so both raise the same type with the same text.
+Each function takes the display name of the caller first and returns its arrays ready to use: NumPy arrays of one
+common floating dtype (float32 or float64, by NumPy promotion). `TypeError` is for types, `ValueError` for shapes and
+values, `IndexError` for class labels out of range.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def floating(where: str, name: str, array: Any) -> np.ndarray:
+    """`array` as a NumPy array of float32 or float64; lists are accepted as NumPy would."""
+    array = np.asarray(array)
+    if array.dtype not in FLOATS:
+        raise TypeError(f"{where}: expected {name} of dtype float32 or float64, got {array.dtype}")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def floatings(where: str, **arrays: Any) -> list[np.ndarray | None]:
+    """Every named array as floats of their common dtype; None stays None."""
+    checked = [None if a is None else floating(where, name, a) for name, a in arrays.items()]
+    dtype = np.result_type(*(a.dtype for a in checked if a is not None))
+    return [None if a is None else a.astype(dtype, copy=False) for a in checked]
+
+
+def shape(where: str, name: str, array: np.ndarray, expected: tuple[int | str, ...]) -> None:
+    """Raise unless `array` has the expected shape, in which a letter stands for any size."""
+    if array.ndim != len(expected) or any(
+        isinstance(size, int) and size != got for size, got in zip(expected, array.shape, strict=True)
+    ):
+        text = ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "")
+        raise ValueError(f"{where}: expected {name} of shape ({text}), got {array.shape}")
+
+
+def same_shape(where: str, name: str, array: np.ndarray, like: np.ndarray) -> None:
+    """Raise unless `array` has the shape of `like`."""
+    shape(where, name, array, like.shape)
+
+
+def elementwise(where: str, **arrays: Any) -> list[np.ndarray]:
+    """Arrays of one shape, that of the first."""
+    checked = floatings(where, **arrays)
+    for name, array in zip(list(arrays)[1:], checked[1:], strict=True):
+        same_shape(where, name, array, checked[0])
+    return checked
+
+
+def rows(where: str, **arrays: Any) -> list[np.ndarray]:
+    """Arrays of one shape with at least one axis; the last axis holds the columns of a row."""
+    checked = elementwise(where, **arrays)
+    if checked[0].ndim == 0:
+        raise ValueError(f"{where}: expected {next(iter(arrays))} with at least one axis, got shape ()")
+    return checked
+
+
+def linear(
+    where: str, weight: Any, *, input: Any = None, bias: Any = None, grad_output: Any = None
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """weight (out, in), input (N, in), bias (out,), grad_output (N, out); what is absent is None."""
+    weight, input, bias, grad_output = floatings(
+        where, weight=weight, input=input, bias=bias, grad_output=grad_output
+    )
+    shape(where, "weight", weight, ("out_features", "in_features"))
+    n_out, n_in = weight.shape
+    if input is not None:
+        shape(where, "input", input, ("N", n_in))
+    if bias is not None:
+        shape(where, "bias", bias, (n_out,))
+    if grad_output is not None:
+        shape(where, "grad_output", grad_output, ("N" if input is None else len(input), n_out))
+    return weight, input, bias, grad_output
+
+
+def channels(where: str, input: Any, grad_output: Any = None, **vectors: Any) -> list[np.ndarray | None]:
+    """input (N, C) or (N, C, L), grad_output like it, every vector (C,); None stays None.
+
+    C is the length of the first vector that is given, else the input's own.
+    """
+    input, grad_output, *checked = floatings(where, input=input, grad_output=grad_output, **vectors)
+    given = next((v for v in checked if v is not None), None)
+    size: int | str = "C" if given is None or given.ndim != 1 else len(given)
+    if input.ndim not in (2, 3) or (isinstance(size, int) and input.shape[1] != size):
+        raise ValueError(f"{where}: expected input of shape (N, {size}) or (N, {size}, L), got {input.shape}")
+    for name, vector in zip(vectors, checked, strict=True):
+        if vector is not None:
+            shape(where, name, vector, (input.shape[1],))
+    if grad_output is not None:
+        same_shape(where, "grad_output", grad_output, input)
+    return [input, grad_output, *checked]
+
+
+def classes(where: str, input: Any, target: Any, weight: Any = None, ignore_index: int = -100) -> tuple:
+    """Scores (N, C) with integer labels (N,) or with rows (N, C), and optional class weights (C,).
+
+    Returns input, labels or None, rows or None, weight or None; exactly one of labels and rows is given.
+    """
+    input, weight = floatings(where, input=input, weight=weight)
+    shape(where, "input", input, ("N", "C"))
+    if weight is not None:
+        shape(where, "weight", weight, (input.shape[1],))
+    target = np.asarray(target)
+    if target.ndim == 2:
+        return input, None, class_rows(where, target, input), weight
+    return input, class_labels(where, target, input, ignore_index), None, weight
+
+
+def class_labels(where: str, target: np.ndarray, input: np.ndarray, ignore_index: int) -> np.ndarray:
+    """Integer labels (N,) as contiguous int64, each in [0, C) or equal to `ignore_index`."""
+    if target.size == 0 and target.dtype.kind == "f":
+        target = target.astype(np.int64)  # the dtype of an empty list says nothing
+    if target.dtype.kind not in "iu":
+        raise TypeError(f"{where}: expected target of integer class labels or of one-hot rows, got {target.dtype}")
+    shape(where, "target", target, (len(input),))
+    bad = ((target < 0) | (target >= input.shape[1])) & (target != ignore_index)
+    if bad.any():
+        row = int(bad.argmax())
+        raise IndexError(f"{where}: expected class labels in [0, {input.shape[1]}), got {target[row]} at row {row}")
+    return np.ascontiguousarray(target, np.int64)
+
+
+def class_rows(where: str, target: np.ndarray, input: np.ndarray) -> np.ndarray:
+    """One-hot or probability rows (N, C) of any real dtype, as floats of the dtype of `input`."""
+    if target.dtype.kind not in "biuf":
+        raise TypeError(f"{where}: expected target rows of a real dtype, got {target.dtype}")
+    same_shape(where, "target", target, input)
+    return target.astype(input.dtype, copy=False)
+
+
+def updated(where: str, name: str, array: Any) -> np.ndarray:
+    """An array that is to be written in place: floating, writeable, not a copy."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{where}: expected {name} as a NumPy array, got {type(array).__name__}")
+    if array.dtype not in FLOATS or not array.dtype.isnative:
+        raise TypeError(f"{where}: expected {name} of dtype float32 or float64, got {array.dtype}")
+    if not array.flags.writeable:
+        raise ValueError(f"{where}: expected a writeable {name}, got a read-only array")
+    return array
+
+
+def update(where: str, param: Any, grad: Any, **states: Any) -> list[np.ndarray | None]:
+    """param and its states are written in place, so none may be a copy; grad is cast to the dtype of param."""
+    param = updated(where, "parameter", param)
+    grad = floating(where, "gradient", grad).astype(param.dtype, copy=False)
+    same_shape(where, "gradient", grad, param)
+    for name, state in states.items():
+        if state is not None:
+            same_shape(where, name, updated(where, name, state), param)
+            if state.dtype != param.dtype:
+                raise TypeError(f"{where}: expected {name} of dtype {param.dtype}, got {state.dtype}")
+    return [param, grad, *states.values()]
+
+
+def probability(where: str, p: float) -> float:
+    """p in [0, 1)."""
+    if not 0.0 <= p < 1.0:
+        raise ValueError(f"{where}: expected p in [0, 1), got {p}")
+    return float(p)
