@@ -1,0 +1,63 @@
+# One command each: setup, demo, test, test-slow, test-peers, bench, lint, wheel. They work in $(VENV), which the first
+# of them makes. PYTHON chooses the interpreter, VENV the environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check -q
+SOURCES = pyproject.toml CMakeLists.txt README.md $(wildcard csrc/*.* csrc/kernels/*) $(wildcard src/fastnn/*.* src/fastnn/*/*.*)
+
+.PHONY: setup demo test test-native test-reference test-slow test-peers bench lint wheel clean
+
+setup: $(VENV)/installed
+
+# The tools: what builds the package, what tests it. --group needs a newer pip than Python 3.11 brings.
+$(VENV)/tools: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install "pip>=25.1"
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'], sep='\n')" \
+	  > $(VENV)/build-requirements.txt
+	$(PIP) install -r $(VENV)/build-requirements.txt cmake ninja --group test --group lint
+	touch $@
+
+# The package itself, compiled from the sources at hand.
+$(VENV)/installed: $(VENV)/tools $(SOURCES)
+	FASTNN_REQUIRE_NATIVE=1 $(PIP) install --no-build-isolation --no-deps --force-reinstall \
+	  -Cbuild-dir=build/$(notdir $(abspath $(VENV))) -Ccmake.define.FASTNN_WERROR=ON .
+	touch $@
+
+demo: setup
+	mkdir -p demo
+	$(BIN)/fastnn train digits --out demo/digits.safetensors --plot demo/digits.png
+
+# The suite runs twice: on the compiled kernels (every instruction set of this CPU) and on their NumPy twin.
+test: test-native test-reference
+
+test-native: setup
+	$(BIN)/python -m pytest
+
+test-reference: setup
+	FASTNN_BACKEND=reference $(BIN)/python -m pytest
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+test-peers: setup
+	$(PIP) install --group test-peers
+	$(BIN)/python -m pytest tests/test_torch_parity.py
+
+bench: setup
+	mkdir -p build
+	$(BIN)/python -m pytest bench --benchmark-only --benchmark-json=build/bench.json
+	$(BIN)/python bench/report.py build/bench.json
+
+lint: $(VENV)/tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint src
+
+wheel: $(VENV)/tools
+	FASTNN_REQUIRE_NATIVE=1 $(PIP) wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf build dist demo $(VENV)
