@@ -54,7 +54,7 @@ lint: $(VENV)/tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint src
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint src
 
 wheel: $(VENV)/tools
 	FASTNN_REQUIRE_NATIVE=1 $(PIP) wheel --no-deps --wheel-dir dist .

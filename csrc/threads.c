@@ -3,11 +3,12 @@
 
 #include "fnn.h"
 
+void fnn_threads_init(void);
+
 #ifdef _OPENMP
 #include <omp.h>
 #include <pthread.h>
 #include <stdlib.h>
-#endif
 
 /* A thread is woken for at least this much work: a region on spinning threads costs 1 to 2 us, on sleeping ones 5 to
  * 10 us a hop. */
@@ -17,9 +18,12 @@ static int explicit_count; /* 0: not set */
 static int limit = 1;      /* of the affinity mask and the container's quota */
 static volatile int forked;
 
+int fnn_has_openmp(void) { return 1; }
+void fnn_set_num_threads(int count) { explicit_count = count; }
+void fnn_set_thread_limit(int count) { limit = count; }
+
 int fnn_num_threads(void)
 {
-#ifdef _OPENMP
     if (forked)
         return 1;
     if (explicit_count > 0)
@@ -28,63 +32,37 @@ int fnn_num_threads(void)
     int count = omp_get_max_threads();
     const char *variable = getenv("OMP_NUM_THREADS");
     return variable && *variable ? count : count < limit ? count : limit;
-#else
-    return 1;
-#endif
 }
-
-void fnn_set_num_threads(int count) { explicit_count = count; }
-void fnn_set_thread_limit(int count) { limit = count; }
 
 int fnn_team_size(size_t units, double ns)
 {
-#ifdef _OPENMP
     if (ns < 2.0 * NS_PER_THREAD || omp_in_parallel())
         return 1;
     double team = fnn_num_threads();
     if (team > ns / NS_PER_THREAD)
         team = ns / NS_PER_THREAD;
     return team > (double)units ? (int)units : (int)team;
-#else
-    (void)units, (void)ns;
-    return 1;
-#endif
 }
 
 /* Large ranges begin at multiples of 64 units, so that two threads seldom write one cache line. */
 void fnn_share(size_t units, size_t *begin, size_t *end)
 {
-#ifdef _OPENMP
-    size_t team = (size_t)omp_get_num_threads(), me = (size_t)omp_get_thread_num();
-#else
-    size_t team = 1, me = 0;
-#endif
-    size_t step = units >= 1024 ? 64 : 1, steps = (units + step - 1) / step;
+    const size_t team = (size_t)omp_get_num_threads(), me = (size_t)omp_get_thread_num();
+    const size_t step = units >= 1024 ? 64 : 1, steps = (units + step - 1) / step;
     *begin = steps * me / team * step;
-    *end = steps * (me + 1) / team * step;
-    if (*begin > units)
-        *begin = units;
-    if (*end > units)
-        *end = units;
+    *end = me + 1 == team ? units : steps * (me + 1) / team * step;
 }
 
-int fnn_has_openmp(void)
-{
-#ifdef _OPENMP
-    return 1;
-#else
-    return 0;
-#endif
-}
-
-#ifdef _OPENMP
 /* libgomp waits for ever in a child whose parent had a team (GCC bug 60035): the child computes on its own thread. */
 static void in_forked_child(void) { forked = 1; }
-#endif
+void fnn_threads_init(void) { pthread_atfork(NULL, NULL, in_forked_child); }
 
-void fnn_threads_init(void)
-{
-#ifdef _OPENMP
-    pthread_atfork(NULL, NULL, in_forked_child);
+#else
+
+int fnn_has_openmp(void) { return 0; }
+void fnn_set_num_threads(int count) { (void)count; }
+void fnn_set_thread_limit(int count) { (void)count; }
+int fnn_num_threads(void) { return 1; }
+void fnn_threads_init(void) {}
+
 #endif
-}

@@ -4,15 +4,16 @@
 
 #include <stddef.h>
 
+/* FNN_PARALLEL runs the statements, which read `begin` and `end`, over [0, units) on as many threads as `ns` nanoseconds
+ * of work are worth. Ranges never change a result: every unit is computed by the same arithmetic wherever its range
+ * begins, and no sum crosses units. */
+#ifdef _OPENMP
 /* How many threads are worth `ns` nanoseconds of work in `units` pieces: 1 for small work and in a forked child. */
 int fnn_team_size(size_t units, double ns);
 
 /* The range of units of the calling member of the team. */
 void fnn_share(size_t units, size_t *begin, size_t *end);
 
-/* Run the statements, which read `begin` and `end`, over [0, units). Ranges never change a result: every unit is computed by
- * the same arithmetic wherever its range begins, and no sum crosses units. */
-#ifdef _OPENMP
 #define FNN_PARALLEL(units, ns, ...)                                                                                   \
     do {                                                                                                               \
         int team_ = fnn_team_size(units, ns);                                                                          \

@@ -21,8 +21,8 @@ enum { MANTISSA_BITS = FNN_F64 ? 52 : 23, BIAS = FNN_F64 ? 1023 : 127 };
 #define NOT_A_NUMBER K(__builtin_nanf(""), __builtin_nan(""))
 
 #ifndef W2
-#define W2 5
-#define W4 14
+#define W2 12
+#define W4 99
 #endif
 INLINE vec_t poly1(const real_t *c, size_t n, size_t step, vec_t x)
 {
@@ -57,7 +57,7 @@ INLINE vec_t exp_core(vec_t x, vec_t low)
     vec_t z = (x - low) * LOG2_E + shift;
     vec_t n = z - shift;
     vec_t r = x - n * LN2_HIGH - n * LN2_LOW - low;
-    vec_t p = r + r * r * POLY(EXP_POLY, r);
+    vec_t p = r + r * (r * POLY(EXP_POLY, r));
     bits_t half = (bits_t)z >> 1;
     vec_t s1 = (vec_t)(half << MANTISSA_BITS), s2 = (vec_t)(((bits_t)z - half) << MANTISSA_BITS);
     return (p * s1 + s1) * s2;
@@ -70,7 +70,7 @@ INLINE vec_t expm1_half(vec_t x)
     vec_t z = x * LOG2_E + shift;
     vec_t n = z - shift;
     vec_t r = x - n * LN2_HIGH - n * LN2_LOW;
-    vec_t p = r + r * r * POLY(EXP_POLY, r);
+    vec_t p = r + r * (r * POLY(EXP_POLY, r));
     vec_t s = (vec_t)((bits_t)z << MANTISSA_BITS);
     return p * s + (s - K(0.5, 0.5));
 }
@@ -98,7 +98,7 @@ INLINE vec_t split_exponent(vec_t x, vec_t *e)
 
 INLINE vec_t log_core(vec_t f, vec_t e)
 {
-    vec_t tail = f * f * (f * POLY(LOG_POLY, f) - K(0.5, 0.5)) + e * LN2_LOW;
+    vec_t tail = f * (f * (f * POLY(LOG_POLY, f) - K(0.5, 0.5))) + e * LN2_LOW;
     return e * LN2_HIGH + (f + tail);
 }
 
@@ -117,7 +117,7 @@ INLINE vec_t vec_log(vec_t x)
     return log_limits(x, log_core(m - K(1, 1), e), 0);
 }
 
-INLINE vec_t vec_log1p_unit(vec_t x) { return x + x * x * POLY(LOG1P_POLY, x); }
+INLINE vec_t vec_log1p_unit(vec_t x) { return x + x * (x * POLY(LOG1P_POLY, x - K(0.5, 0.5))); }
 
 INLINE vec_t vec_log1p(vec_t x)
 {
@@ -132,7 +132,7 @@ INLINE vec_t vec_log1p(vec_t x)
 
 INLINE vec_t vec_tanh(vec_t x)
 {
-    vec_t a = vec_min(vec_set(K(10, 20)), vec_abs(x));
+    vec_t a = vec_max(vec_set(K(-10, -20)), -vec_abs(x));
     vec_t h = expm1_half(a + a);
     return vec_copysign(h / (h + K(1, 1)), x);
 }
@@ -168,10 +168,10 @@ INLINE vec_t vec_normal_cdf(vec_t x)
 {
     const int_t high = (int_t)BITS(0xfffff000, 0xfffffffff8000000);
     vec_t a = vec_min(vec_set(K(15, 39)), vec_abs(x));
-    vec_t t = K(1, 1) / (a * CDF_SCALE + K(1, 1)), u = a * CDF_SCALE * t;
+    vec_t c = a * K(0.25, 0.25), t = K(1, 1) / (c + K(1, 1));
     vec_t ah = (vec_t)((mask_t)a & high);
     vec_t e = exp_core(ah * ah * K(-0.5, -0.5), (a - ah) * (a + ah) * K(0.5, 0.5));
-    vec_t y = t * (u * POLY(CDF_POLY, u) + K(0.5, 0.5)) * e;
+    vec_t y = t * POLY(CDF_POLY, K(0.5, 0.5) - c * t) * e;
     return vec_select(x > 0, K(1, 1) - y, y);
 }
 

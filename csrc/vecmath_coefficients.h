@@ -3,7 +3,6 @@
  * Written by tools/fit_vecmath.py; do not edit.
  */
 #if FNN_F64
-#define CDF_SCALE (real_t)0.25
 
 /* exp(r) = 1 + r + r^2 q(r), |r| <= ln(2)/2; 0.0023 ULP */
 static const real_t EXP_POLY[] = {
@@ -42,27 +41,27 @@ static const real_t LOG_POLY[] = {
     -0x1.d014b5949ab6ep-6,
 };
 
-/* log(1 + t) = t + t^2 q(t), 0 <= t <= 1; 0.085 ULP */
+/* log(1 + t) = t + t^2 q(t - 1/2), 0 <= t <= 1; 0.085 ULP */
 static const real_t LOG1P_POLY[] = {
-    -0x1.fffffffffff9fp-2,
-    0x1.555555555102bp-2,
-    -0x1.fffffffdd3ccp-3,
-    0x1.99999951e6899p-3,
-    -0x1.55554fbd30d77p-3,
-    0x1.2491fecd8e986p-3,
-    -0x1.fffa8b1defad9p-4,
-    0x1.c6f6a47f06a51p-4,
-    -0x1.98d287841a4bfp-4,
-    0x1.712dc662995cbp-4,
-    -0x1.4b01ac05e30adp-4,
-    0x1.202d13279d585p-4,
-    -0x1.d70eb9fcaaffap-5,
-    0x1.5a862279d1447p-5,
-    -0x1.b62d0aa274d8bp-6,
-    0x1.c577909b01694p-7,
-    -0x1.6b47095afa954p-8,
-    0x1.a251ef2e97158p-10,
-    -0x1.31f069db3cba6p-12,
+    -0x1.833704d019edp-2,
+    0x1.6f0d7bd624beep-3,
+    -0x1.7ddf1fe86ababp-4,
+    0x1.a279c04c78328p-5,
+    -0x1.da348248881e3p-6,
+    0x1.131116fc39918p-6,
+    -0x1.44ba45d9b3fd4p-7,
+    0x1.84904ec06151ap-8,
+    -0x1.d5faf1df67fbcp-9,
+    0x1.1ebd459a807a8p-9,
+    -0x1.6075f5c4b3503p-10,
+    0x1.b3dcf8d4399d6p-11,
+    -0x1.0ed0b34ee39dcp-11,
+    0x1.532db8336208fp-12,
+    -0x1.ada9ce76ee2cfp-13,
+    0x1.07161a5034a87p-13,
+    -0x1.2a2902475ffdfp-14,
+    0x1.ba740782f5c6p-15,
+    -0x1.ace270c615ef1p-15,
     0x1.a8f9721f1e4afp-16,
 };
 
@@ -105,35 +104,35 @@ static const real_t ERF_TAIL_POLY[] = {
     0x1.6cc134bcca908p-40,
 };
 
-/* Phi(-a) = exp(-a^2/2) (1 - u) (1/2 + u q(u)), u = 0.25 a / (1 + 0.25 a); 0.013 ULP */
+/* Phi(-a) = exp(-a^2/2) t q(t - 1/2), t = 1 / (1 + a/4); 0.013 ULP */
 static const real_t CDF_POLY[] = {
-    -0x1.1884533d4364fp+0,
-    0x1.4ef759857924dp+0,
-    -0x1.989d6b525bfa2p-1,
-    0x1.2e7c345018fa1p-4,
-    0x1.6e9bde197ccap-3,
-    -0x1.ecd0c02c07bc3p-6,
-    -0x1.be31f1c4ff611p-5,
-    -0x1.f6b2b691c2bd8p-12,
-    0x1.1f5543ad3f9cap-6,
-    0x1.bb2a1d68b9366p-8,
-    -0x1.a47f85f4282p-8,
-    0x1.dda38f27ca1bcp-8,
-    -0x1.2d9997b2e1494p-5,
-    0x1.7e2066d0b8937p-4,
-    -0x1.7e117e6955c5bp-3,
-    0x1.37049b313b218p-2,
-    -0x1.8da65e7500939p-2,
-    0x1.8afa895cd5e2fp-2,
-    -0x1.2a9c62ded4113p-2,
-    0x1.491a398f7ad93p-3,
-    -0x1.ed9c08628827ap-5,
-    0x1.bf86051e3e939p-7,
-    -0x1.71166198215d7p-10,
+    0x1.82b4bb8c94dcep-3,
+    0x1.373e3a893c28ap-2,
+    0x1.8c6dbf2cfc2b5p-2,
+    0x1.7dff2bff68399p-2,
+    0x1.eec4cc3e4d2p-3,
+    0x1.ee2761047f321p-5,
+    -0x1.c81719d53e71bp-5,
+    -0x1.ab825fc0fa00ep-5,
+    0x1.17a4ae29ee352p-7,
+    0x1.e4a4256df2631p-6,
+    -0x1.001e48499d3e7p-11,
+    -0x1.26d0996ff398p-6,
+    0x1.80b164ee00137p-11,
+    0x1.8d4b1ec6608c9p-7,
+    -0x1.51e40d6eabce6p-9,
+    -0x1.1236ba22ae2adp-7,
+    0x1.233baec66ccf5p-8,
+    0x1.4cec5f19dd694p-8,
+    -0x1.6c20e7889377bp-8,
+    -0x1.ce49a24dd7c62p-10,
+    0x1.4a56ef6891c7p-8,
+    -0x1.e30a31eeda803p-11,
+    -0x1.4c1b843752c07p-9,
+    0x1.70d582d50dd9cp-10,
 };
 
 #else
-#define CDF_SCALE (real_t)0.3125
 
 /* exp(r) = 1 + r + r^2 q(r), |r| <= ln(2)/2; 0.22 ULP */
 static const real_t EXP_POLY[] = {
@@ -155,16 +154,16 @@ static const real_t LOG_POLY[] = {
     0x1.645cc2p-4f,
 };
 
-/* log(1 + t) = t + t^2 q(t), 0 <= t <= 1; 0.086 ULP */
+/* log(1 + t) = t + t^2 q(t - 1/2), 0 <= t <= 1; 0.086 ULP */
 static const real_t LOG1P_POLY[] = {
-    -0x1.ffffd2p-2f,
-    0x1.554dfp-2f,
-    -0x1.ff26e2p-3f,
-    0x1.935cap-3f,
-    -0x1.3a7a82p-3f,
-    0x1.b579c2p-4f,
-    -0x1.d86324p-5f,
-    0x1.4b0838p-6f,
+    -0x1.833704p-2f,
+    0x1.6f0d76p-3f,
+    -0x1.7de0bp-4f,
+    0x1.a28586p-5f,
+    -0x1.d9945ap-6f,
+    0x1.10e878p-6f,
+    -0x1.4d80c6p-7f,
+    0x1.c635bep-8f,
     -0x1.b2f59p-9f,
 };
 
@@ -191,17 +190,18 @@ static const real_t ERF_TAIL_POLY[] = {
     -0x1.625126p-16f,
 };
 
-/* Phi(-a) = exp(-a^2/2) (1 - u) (1/2 + u q(u)), u = 0.3125 a / (1 + 0.3125 a); 0.19 ULP */
+/* Phi(-a) = exp(-a^2/2) t q(t - 1/2), t = 1 / (1 + a/4); 0.15 ULP */
 static const real_t CDF_POLY[] = {
-    -0x1.8da06ap-1f,
-    0x1.037278p-1f,
-    -0x1.bc213cp-8f,
-    -0x1.0515fp-3f,
-    0x1.820f7p-8f,
-    -0x1.4b91fep-6f,
-    0x1.a7fc8ep-4f,
-    -0x1.44b49p-4f,
-    0x1.35e9acp-6f,
+    0x1.82b4bcp-3f,
+    0x1.373e38p-2f,
+    0x1.8c6d9ep-2f,
+    0x1.7e001ep-2f,
+    0x1.eed34cp-3f,
+    0x1.ed17dcp-5f,
+    -0x1.cc172cp-5f,
+    -0x1.9b262ep-5f,
+    0x1.6e4a5cp-7f,
+    0x1.196df2p-6f,
 };
 
 #endif

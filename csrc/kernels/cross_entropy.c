@@ -56,13 +56,14 @@ static void fill(real_t *dx, real_t value, size_t cols)
         dx[j] = value;
 }
 
-/* Set up the target of row i; false where its label is ignored. */
+/* Set up the target of row i; false where its label is ignored. A label out of range, which a thread of the caller may
+ * have written since the labels were checked, is ignored too. */
 static int row_target(struct target *t, const int64_t *labels, const real_t *targets, const real_t *weight,
                       int64_t ignore_index, double smoothing, size_t cols, size_t i)
 {
     *t = (struct target){targets ? targets + i * cols : NULL, labels ? (size_t)labels[i] : 0, weight, R(1 - smoothing),
                          R(smoothing / (double)cols)};
-    return !labels || labels[i] != ignore_index;
+    return !labels || (t->label < cols && (int64_t)t->label != ignore_index);
 }
 
 void FNN_NAME(nll)(const real_t *x, const int64_t *labels, const real_t *targets, const real_t *weight, double *losses,

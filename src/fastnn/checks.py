@@ -144,16 +144,20 @@ def updated(where: str, name: str, array: Any) -> np.ndarray:
     return array
 
 
-def update(where: str, param: Any, grad: Any, **states: Any) -> list[np.ndarray | None]:
-    """param and its states are written in place, so none may be a copy; grad is cast to the dtype of param."""
+def update(where: str, param: Any, grad: Any, optional: tuple[str, ...] = (), **states: Any) -> list:
+    """param and its states are written in place, so none may be a copy; grad is cast to the dtype of param.
+
+    States named in `optional` may be None.
+    """
     param = updated(where, "parameter", param)
     grad = floating(where, "gradient", grad).astype(param.dtype, copy=False)
     same_shape(where, "gradient", grad, param)
     for name, state in states.items():
-        if state is not None:
-            same_shape(where, name, updated(where, name, state), param)
-            if state.dtype != param.dtype:
-                raise TypeError(f"{where}: expected {name} of dtype {param.dtype}, got {state.dtype}")
+        if state is None and name in optional:
+            continue
+        same_shape(where, name, updated(where, name, state), param)
+        if state.dtype != param.dtype:
+            raise TypeError(f"{where}: expected {name} of dtype {param.dtype}, got {state.dtype}")
     return [param, grad, *states.values()]
 
 

@@ -412,7 +412,7 @@ def sgd_update(param, grad, velocity, lr, momentum, dampening, weight_decay, nes
 
     velocity is None without momentum.
     """
-    param, grad, velocity = checks.update("SGD", param, grad, velocity=velocity)
+    param, grad, velocity = checks.update("SGD", param, grad, ("velocity",), velocity=velocity)
     grad = grad + weight_decay * param if weight_decay else grad
     if velocity is not None:
         velocity[...] = grad if first else momentum * velocity + (1 - dampening) * grad
@@ -425,7 +425,7 @@ def adam_update(param, grad, m, v, v_max, lr, beta1, beta2, eps, weight_decay, d
 
     `step` counts from 1.
     """
-    param, grad, m, v, v_max = checks.update("Adam", param, grad, m=m, v=v, v_max=v_max)
+    param, grad, m, v, v_max = checks.update("Adam", param, grad, ("v_max",), m=m, v=v, v_max=v_max)
     if decoupled:
         param *= 1 - lr * weight_decay
     elif weight_decay:
@@ -441,7 +441,13 @@ def adam_update(param, grad, m, v, v_max, lr, beta1, beta2, eps, weight_decay, d
 def rmsprop_update(param, grad, square_mean, grad_mean, velocity, lr, alpha, eps, weight_decay, momentum):
     """RMSprop (Tieleman and Hinton, 2012); grad_mean is None unless centred, velocity unless momentum is used."""
     param, grad, square_mean, grad_mean, velocity = checks.update(
-        "RMSprop", param, grad, square_mean=square_mean, grad_mean=grad_mean, velocity=velocity
+        "RMSprop",
+        param,
+        grad,
+        ("grad_mean", "velocity"),
+        square_mean=square_mean,
+        grad_mean=grad_mean,
+        velocity=velocity,
     )
     grad = grad + weight_decay * param if weight_decay else grad
     square_mean[...] = alpha * square_mean + (1 - alpha) * grad * grad

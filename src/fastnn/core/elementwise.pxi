@@ -1,0 +1,105 @@
+# Activations, softmax over the last axis, dropout.
+
+cdef dict UNARY_KINDS = {(<bytes>fnn_unary_names[i]).decode(): i for i in range(FNN_UNARY_COUNT)}
+
+
+def unary_forward(name, input, double a=0.0, double b=0.0):
+    cdef int kind = UNARY_KINDS[name]
+    cdef ndarray x = input if is_plain(input) else plain(checks.elementwise(name, input=input)[0])
+    cdef ndarray y = empty_like(x)
+    cdef int type = type_of(x)
+    cdef size_t n = cnp.PyArray_SIZE(x)
+    cdef void *px = data(x)
+    cdef void *py = data(y)
+    with nogil:
+        fnn_unary_forward(type, kind, px, py, a, b, n)
+    return y
+
+
+def unary_backward(name, input, grad_output, double a=0.0, double b=0.0):
+    cdef int kind = UNARY_KINDS[name]
+    if not (is_plain(input) and is_like(grad_output, input)):
+        input, grad_output = map(plain, checks.elementwise(name, input=input, grad_output=grad_output))
+    cdef ndarray dx = empty_like(input)
+    cdef int type = type_of(dx)
+    cdef size_t n = cnp.PyArray_SIZE(dx)
+    cdef void *px = data(input)
+    cdef void *pdy = data(grad_output)
+    cdef void *pdx = data(dx)
+    with nogil:
+        fnn_unary_backward(type, kind, px, pdy, pdx, a, b, n)
+    return dx
+
+
+ctypedef void (*RowsForward)(int, const void *, void *, size_t, size_t) noexcept nogil
+ctypedef void (*RowsBackward)(int, const void *, const void *, void *, size_t, size_t) noexcept nogil
+
+
+cdef ndarray _rows_forward(str where, object input, RowsForward run):
+    cdef ndarray x = input if is_plain(input) and cnp.PyArray_NDIM(<ndarray>input) else plain(
+        checks.rows(where, input=input)[0])
+    cdef ndarray y = empty_like(x)
+    cdef int type = type_of(x)
+    cdef size_t size = cnp.PyArray_SIZE(x), cols = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
+    cdef void *px = data(x)
+    cdef void *py = data(y)
+    if size:
+        with nogil:
+            run(type, px, py, cols, size // cols)
+    return y
+
+
+cdef ndarray _rows_backward(str where, object input, object grad_output, RowsBackward run):
+    if not (is_plain(input) and cnp.PyArray_NDIM(<ndarray>input) and is_like(grad_output, input)):
+        input, grad_output = map(plain, checks.rows(where, input=input, grad_output=grad_output))
+    cdef ndarray dx = empty_like(input)
+    cdef int type = type_of(dx)
+    cdef size_t size = cnp.PyArray_SIZE(dx), cols = cnp.PyArray_DIM(dx, cnp.PyArray_NDIM(dx) - 1)
+    cdef void *px = data(input)
+    cdef void *pdy = data(grad_output)
+    cdef void *pdx = data(dx)
+    if size:
+        with nogil:
+            run(type, px, pdy, pdx, cols, size // cols)
+    return dx
+
+
+def softmax_forward(input):
+    return _rows_forward("Softmax", input, fnn_softmax_forward)
+
+
+def softmax_backward(input, grad_output):
+    return _rows_backward("Softmax", input, grad_output, fnn_softmax_backward)
+
+
+def log_softmax_forward(input):
+    return _rows_forward("LogSoftmax", input, fnn_log_softmax_forward)
+
+
+def log_softmax_backward(input, grad_output):
+    return _rows_backward("LogSoftmax", input, grad_output, fnn_log_softmax_backward)
+
+
+cdef object MASK64 = 0xFFFFFFFFFFFFFFFF
+
+
+def dropout_bits(cnp.npy_intp size, seed, offset):
+    cdef ndarray bits = empty_vector(size, cnp.NPY_UINT16)
+    cdef uint64_t key = seed & MASK64, high = offset & MASK64
+    with nogil:
+        fnn_dropout_bits(FNN_TYPE_F32, <uint16_t *>data(bits), size, key, high, chunks_of(bits, FNN_DROPOUT_CHUNK))
+    return bits
+
+
+def dropout(input, p, seed, offset):
+    cdef ndarray x = input if is_plain(input) else plain(checks.elementwise("Dropout", input=input)[0])
+    cdef double drop = checks.probability("Dropout", p)
+    cdef uint32_t threshold = round(65536 * drop)
+    cdef uint64_t key = seed & MASK64, high = offset & MASK64
+    cdef ndarray y = empty_like(x)
+    cdef int type = type_of(x)
+    cdef size_t size = cnp.PyArray_SIZE(x)
+    with nogil:
+        fnn_dropout(type, data(x), data(y), size, threshold, 1 / (1 - drop), key, high,
+                    chunks_of(x, FNN_DROPOUT_CHUNK))
+    return y

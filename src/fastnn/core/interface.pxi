@@ -1,0 +1,68 @@
+# The C interface, as in csrc/fnn.h and csrc/ops.def.
+
+cdef extern from "fnn.h" nogil:
+    enum: FNN_TYPE_F32, FNN_TYPE_F64, FNN_SUM_CHUNK, FNN_DROPOUT_CHUNK, FNN_UNARY_COUNT, FNN_LOSS_COUNT
+    const char *fnn_unary_names[]
+    const char *fnn_loss_names[]
+    const char *fnn_isa_names[]
+    const int fnn_isa_count
+    int fnn_isa_supported(int isa)
+    int fnn_isa()
+    void fnn_set_isa(int isa)
+    int fnn_has_blas()
+    const char *fnn_blas_config()
+    int fnn_gemm_provider()
+    void fnn_set_gemm_provider(int provider)
+    int fnn_has_openmp()
+    int fnn_num_threads()
+    void fnn_set_num_threads(int count)
+    void fnn_set_thread_limit(int limit)
+    void fnn_init()
+
+    void fnn_gemm(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
+                  ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t n, size_t k,
+                  int accumulate)
+    void fnn_unary_forward(int type, int kind, const void *x, void *y, double a, double b, size_t n)
+    void fnn_unary_backward(int type, int kind, const void *x, const void *dy, void *dx, double a, double b, size_t n)
+    void fnn_softmax_forward(int type, const void *x, void *y, size_t cols, size_t rows)
+    void fnn_softmax_backward(int type, const void *x, const void *dy, void *dx, size_t cols, size_t rows)
+    void fnn_log_softmax_forward(int type, const void *x, void *y, size_t cols, size_t rows)
+    void fnn_log_softmax_backward(int type, const void *x, const void *dy, void *dx, size_t cols, size_t rows)
+    void fnn_column_sums(int type, const void *x, void *sums, size_t rows, size_t cols, size_t units)
+    void fnn_channel_scale_forward(int type, const void *x, const void *w, const void *b, void *y, size_t cols,
+                                   size_t rows)
+    void fnn_channel_scale_backward(int type, const void *x, const void *w, const void *dy, void *dx, void *dw,
+                                    void *db, size_t rows, size_t cols, size_t units)
+    void fnn_batch_norm_forward(int type, const void *x, const void *w, const void *b, void *y, void *mean, void *var,
+                                size_t rows, size_t cols, double eps, size_t units)
+    void fnn_batch_norm_backward(int type, const void *x, const void *w, const void *dy, void *dx, void *dw, void *db,
+                                 size_t rows, size_t cols, double eps, size_t units)
+    void fnn_batch_norm_inference(int type, const void *x, const void *mean, const void *var, const void *w,
+                                  const void *b, void *y, size_t rows, size_t cols, double eps, size_t units)
+    void fnn_batch_norm_inference_backward(int type, const void *x, const void *mean, const void *var, const void *w,
+                                           const void *dy, void *dx, void *dw, void *db, size_t rows, size_t cols,
+                                           double eps, size_t units)
+    void fnn_dropout_bits(int type, uint16_t *bits, size_t size, uint64_t seed, uint64_t offset, size_t chunks)
+    void fnn_dropout(int type, const void *x, void *y, size_t size, uint32_t threshold, double scale, uint64_t seed,
+                     uint64_t offset, size_t chunks)
+    void fnn_loss_forward(int type, int kind, const void *x, const void *t, double *partial, size_t size, double a,
+                          size_t chunks)
+    void fnn_loss_backward(int type, int kind, const void *x, const void *t, void *dx, double a, double scale,
+                           size_t n)
+    void fnn_nll(int type, const void *x, const int64_t *labels, const void *targets, const void *weight,
+                 double *losses, void *dx, size_t cols, int64_t ignore_index, double scale, size_t rows)
+    void fnn_cross_entropy(int type, const void *x, const int64_t *labels, const void *targets, const void *weight,
+                           double *losses, void *dx, size_t cols, int64_t ignore_index, double smoothing,
+                           double scale, size_t rows)
+    void fnn_sgd_update(int type, void *p, const void *g, void *v, double lr, double momentum, double dampening,
+                        double weight_decay, int nesterov, int first, size_t n)
+    void fnn_adam_update(int type, void *p, const void *g, void *m, void *v, void *v_max, double shrink,
+                         double weight_decay, double beta1, double beta2, double step_size, double root_scale,
+                         double eps, size_t n)
+    void fnn_rmsprop_update(int type, void *p, const void *g, void *square_mean, void *grad_mean, void *velocity,
+                            double lr, double alpha, double eps, double weight_decay, double momentum, size_t n)
+    void fnn_adagrad_update(int type, void *p, const void *g, void *square_sum, double lr, double eps,
+                            double weight_decay, size_t n)
+    void fnn_square_sum(int type, const void *x, double *partial, size_t size, size_t chunks)
+    void fnn_scale(int type, void *x, double factor, size_t n)
+    void fnn_clip(int type, void *x, double low, double high, size_t n)
