@@ -14,6 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if FNN_VBYTES == 64
+#include <immintrin.h>
+#endif
 
 #if FNN_F64
 typedef double real_t;
@@ -42,20 +45,30 @@ INLINE vec_t vec_load(const real_t *p) { return *(const vec_any_t *)p; }
 INLINE void vec_store(real_t *p, vec_t v) { *(vec_any_t *)p = v; }
 INLINE vec_t vec_set(real_t s) { return s - (vec_t){0}; } /* s - 0 keeps the sign of a zero, s + 0 does not */
 
-/* The first n < LANES elements; the other lanes are `fill`, or are left unwritten. */
+/* The first n < LANES elements; the other lanes are `fill`, or are left unwritten. AVX-512 has masks for it; elsewhere
+ * the elements go through the stack, by a call that keeps the kernels small. */
+#if FNN_VBYTES == 64
+#if FNN_F64
+#define MASKED(operation) _mm512_##operation##_pd
+typedef __mmask8 lanes_mask_t;
+#else
+#define MASKED(operation) _mm512_##operation##_ps
+typedef __mmask16 lanes_mask_t;
+#endif
 INLINE vec_t vec_load_n(const real_t *p, size_t n, real_t fill)
 {
-    real_t lanes[LANES];
-    for (size_t i = 0; i < LANES; i++)
-        lanes[i] = i < n ? p[i] : fill;
-    return vec_load(lanes);
+    return MASKED(mask_loadu)(vec_set(fill), (lanes_mask_t)((1u << n) - 1), p);
 }
-
-INLINE void vec_store_n(real_t *p, vec_t v, size_t n)
+INLINE void vec_store_n(real_t *p, vec_t v, size_t n) { MASKED(mask_storeu)(p, (lanes_mask_t)((1u << n) - 1), v); }
+#else
+INLINE vec_t vec_load_n(const real_t *p, size_t n, real_t fill)
 {
-    for (size_t i = 0; i < n; i++)
-        p[i] = v[i];
+    vec_t v = vec_set(fill);
+    memcpy(&v, p, n * sizeof *p);
+    return v;
 }
+INLINE void vec_store_n(real_t *p, vec_t v, size_t n) { memcpy(p, &v, n * sizeof *p); }
+#endif
 
 INLINE vec_t vec_select(mask_t mask, vec_t yes, vec_t no)
 {
@@ -67,25 +80,37 @@ INLINE vec_t vec_max(vec_t a, vec_t b) { return vec_select(a > b, a, b); }
 INLINE vec_t vec_min(vec_t a, vec_t b) { return vec_select(a < b, a, b); }
 INLINE vec_t vec_abs(vec_t v) { return (vec_t)((mask_t)v & ~(mask_t)(-(vec_t){0})); }
 
-/* Sum and maximum of the lanes, in a fixed order by halves. */
-INLINE acc_t vec_sum(vec_t v)
+/* Lane i of the result is lane i ^ distance of v. */
+INLINE vec_t vec_swap(vec_t v, int_t distance)
 {
-    acc_t lanes[LANES];
-    for (size_t i = 0; i < LANES; i++)
-        lanes[i] = (acc_t)v[i];
-    for (size_t half = LANES / 2; half > 0; half /= 2)
-        for (size_t i = 0; i < half; i++)
-            lanes[i] += lanes[i + half];
-    return lanes[0];
+    vec_t swapped;
+#ifdef __clang__
+    for (int_t i = 0; i < LANES; i++)
+        swapped[i] = v[i ^ distance];
+#else
+    static const int_t lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    mask_t index;
+    memcpy(&index, lanes, sizeof index);
+    swapped = __builtin_shuffle(v, index ^ distance);
+#endif
+    return swapped;
 }
 
-/* The NaN-propagating maximum: NaN if any lane is NaN. */
+/* Sum and maximum of the lanes, in a fixed order by halves; of lanes with NaN the maximum may be any. */
+INLINE real_t vec_sum(vec_t v)
+{
+#pragma GCC unroll 4
+    for (int_t distance = LANES / 2; distance > 0; distance /= 2)
+        v += vec_swap(v, distance);
+    return v[0];
+}
+
 INLINE real_t vec_max_lanes(vec_t v)
 {
-    real_t m = v[0];
-    for (size_t i = 1; i < LANES; i++)
-        m = (v[i] > m || v[i] != v[i]) ? v[i] : m;
-    return m;
+#pragma GCC unroll 4
+    for (int_t distance = LANES / 2; distance > 0; distance /= 2)
+        v = vec_max(v, vec_swap(v, distance));
+    return v[0];
 }
 
 /* A load and a store of n <= LANES elements. */
@@ -103,9 +128,9 @@ INLINE vec_t vec_first(vec_t v, size_t n)
 {
     if (n == LANES)
         return v;
-    real_t lanes[LANES] = {0};
-    vec_store_n(lanes, v, n);
-    return vec_load(lanes);
+    real_t lanes[LANES];
+    vec_store(lanes, v);
+    return vec_load_n(lanes, n, 0);
 }
 
 /* Run the body over the elements [begin, end) vector by vector: `i` is the first element, `n` the number of lanes, a

@@ -3,6 +3,9 @@
  * Written by tools/fit_vecmath.py; do not edit.
  */
 #if FNN_F64
+static const real_t ERF_SPLIT = (real_t)0.921875;
+static const real_t ERF_ONE = (real_t)6.0;
+static const real_t CDF_ZERO = (real_t)39.0;
 
 /* exp(r) = 1 + r + r^2 q(r), |r| <= ln(2)/2; 0.0023 ULP */
 static const real_t EXP_POLY[] = {
@@ -133,6 +136,9 @@ static const real_t CDF_POLY[] = {
 };
 
 #else
+static const real_t ERF_SPLIT = (real_t)0.921875;
+static const real_t ERF_ONE = (real_t)4.0;
+static const real_t CDF_ZERO = (real_t)15.0;
 
 /* exp(r) = 1 + r + r^2 q(r), |r| <= ln(2)/2; 0.22 ULP */
 static const real_t EXP_POLY[] = {

@@ -11,22 +11,21 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from . import reference
 
+_core: Any = None
+native_error = ""
 try:
-    from . import _core
+    _core = import_module("._core", __package__)
 except ImportError as error:  # a pure-Python installation, or a library that the system could not load
-    _core = None  # type: ignore[assignment]
-    native_error: str | None = str(error)
-else:
-    native_error = None
+    native_error = str(error)
 
-ops: ModuleType = reference if _core is None else _core
+ops: Any = reference if _core is None else _core
 
 BACKENDS = ("native", "reference")
 

@@ -12,18 +12,24 @@ from typing import Any
 
 import numpy as np
 
+Arrays = list[Any]  # of ndarray, or None where an optional one is absent
+
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def floating(where: str, name: str, array: Any) -> np.ndarray:
     """`array` as a NumPy array of float32 or float64; lists are accepted as NumPy would."""
-    array = np.asarray(array)
-    if array.dtype not in FLOATS:
+    try:
+        array = np.asarray(array)
+    except ValueError:
+        raise ValueError(f"{where}: expected {name} as an array, got rows of unequal length") from None
+    native = array.dtype.newbyteorder("=")
+    if native not in FLOATS:
         raise TypeError(f"{where}: expected {name} of dtype float32 or float64, got {array.dtype}")
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return array if array.dtype == native else array.astype(native)
 
 
-def floatings(where: str, **arrays: Any) -> list[np.ndarray | None]:
+def floatings(where: str, **arrays: Any) -> Arrays:
     """Every named array as floats of their common dtype; None stays None."""
     checked = [None if a is None else floating(where, name, a) for name, a in arrays.items()]
     dtype = np.result_type(*(a.dtype for a in checked if a is not None))
@@ -44,7 +50,7 @@ def same_shape(where: str, name: str, array: np.ndarray, like: np.ndarray) -> No
     shape(where, name, array, like.shape)
 
 
-def elementwise(where: str, **arrays: Any) -> list[np.ndarray]:
+def elementwise(where: str, **arrays: Any) -> Arrays:
     """Arrays of one shape, that of the first."""
     checked = floatings(where, **arrays)
     for name, array in zip(list(arrays)[1:], checked[1:], strict=True):
@@ -52,7 +58,7 @@ def elementwise(where: str, **arrays: Any) -> list[np.ndarray]:
     return checked
 
 
-def rows(where: str, **arrays: Any) -> list[np.ndarray]:
+def rows(where: str, **arrays: Any) -> Arrays:
     """Arrays of one shape with at least one axis; the last axis holds the columns of a row."""
     checked = elementwise(where, **arrays)
     if checked[0].ndim == 0:
@@ -60,13 +66,9 @@ def rows(where: str, **arrays: Any) -> list[np.ndarray]:
     return checked
 
 
-def linear(
-    where: str, weight: Any, *, input: Any = None, bias: Any = None, grad_output: Any = None
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+def linear(where: str, weight: Any, *, input: Any = None, bias: Any = None, grad_output: Any = None) -> Arrays:
     """weight (out, in), input (N, in), bias (out,), grad_output (N, out); what is absent is None."""
-    weight, input, bias, grad_output = floatings(
-        where, weight=weight, input=input, bias=bias, grad_output=grad_output
-    )
+    weight, input, bias, grad_output = floatings(where, weight=weight, input=input, bias=bias, grad_output=grad_output)
     shape(where, "weight", weight, ("out_features", "in_features"))
     n_out, n_in = weight.shape
     if input is not None:
@@ -75,10 +77,10 @@ def linear(
         shape(where, "bias", bias, (n_out,))
     if grad_output is not None:
         shape(where, "grad_output", grad_output, ("N" if input is None else len(input), n_out))
-    return weight, input, bias, grad_output
+    return [weight, input, bias, grad_output]
 
 
-def channels(where: str, input: Any, grad_output: Any = None, **vectors: Any) -> list[np.ndarray | None]:
+def channels(where: str, input: Any, grad_output: Any = None, **vectors: Any) -> Arrays:
     """input (N, C) or (N, C, L), grad_output like it, every vector (C,); None stays None.
 
     C is the length of the first vector that is given, else the input's own.
@@ -96,7 +98,7 @@ def channels(where: str, input: Any, grad_output: Any = None, **vectors: Any) ->
     return [input, grad_output, *checked]
 
 
-def classes(where: str, input: Any, target: Any, weight: Any = None, ignore_index: int = -100) -> tuple:
+def classes(where: str, input: Any, target: Any, weight: Any = None, ignore_index: int = -100) -> Arrays:
     """Scores (N, C) with integer labels (N,) or with rows (N, C), and optional class weights (C,).
 
     Returns input, labels or None, rows or None, weight or None; exactly one of labels and rows is given.
@@ -107,8 +109,8 @@ def classes(where: str, input: Any, target: Any, weight: Any = None, ignore_inde
         shape(where, "weight", weight, (input.shape[1],))
     target = np.asarray(target)
     if target.ndim == 2:
-        return input, None, class_rows(where, target, input), weight
-    return input, class_labels(where, target, input, ignore_index), None, weight
+        return [input, None, class_rows(where, target, input), weight]
+    return [input, class_labels(where, target, input, ignore_index), None, weight]
 
 
 def class_labels(where: str, target: np.ndarray, input: np.ndarray, ignore_index: int) -> np.ndarray:
@@ -144,7 +146,7 @@ def updated(where: str, name: str, array: Any) -> np.ndarray:
     return array
 
 
-def update(where: str, param: Any, grad: Any, optional: tuple[str, ...] = (), **states: Any) -> list:
+def update(where: str, param: Any, grad: Any, optional: tuple[str, ...] = (), **states: Any) -> Arrays:
     """param and its states are written in place, so none may be a copy; grad is cast to the dtype of param.
 
     States named in `optional` may be None.
@@ -163,6 +165,8 @@ def update(where: str, param: Any, grad: Any, optional: tuple[str, ...] = (), **
 
 def probability(where: str, p: float) -> float:
     """p in [0, 1)."""
+    if isinstance(p, (bool, str, bytes)) or not isinstance(p, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{where}: expected p as a number, got {type(p).__name__}")
     if not 0.0 <= p < 1.0:
         raise ValueError(f"{where}: expected p in [0, 1), got {p}")
     return float(p)

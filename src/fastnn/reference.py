@@ -96,7 +96,7 @@ def _gelu_tanh_slope(x):
 
 
 UNARY = {
-    "relu": (lambda x, a, b: np.where(0 > x, 0, x), lambda x, dy, a, b: np.where(x <= 0, 0, dy)),
+    "relu": (lambda x, a, b: np.where(x < 0, 0, x), lambda x, dy, a, b: np.where(x <= 0, 0, dy)),
     "leaky_relu": (lambda x, a, b: np.where(x > 0, x, a * x), lambda x, dy, a, b: np.where(x > 0, dy, a * dy)),
     "elu": (lambda x, a, b: _elu(x, a), lambda x, dy, a, b: _elu_gradient(x, dy, a)),
     "selu": (
@@ -129,18 +129,18 @@ UNARY = {
 }
 
 
+@np.errstate(all="ignore")
 def unary_forward(name, input, a=0.0, b=0.0):
     """y = f(x), f one of UNARY with its constants a and b; any shape."""
     (input,) = checks.elementwise(name, input=input)
-    with np.errstate(all="ignore"):
-        return UNARY[name][0](input, a, b).astype(input.dtype)
+    return UNARY[name][0](input, a, b).astype(input.dtype)
 
 
+@np.errstate(all="ignore")
 def unary_backward(name, input, grad_output, a=0.0, b=0.0):
     """dx = dy f'(x)."""
     input, grad_output = checks.elementwise(name, input=input, grad_output=grad_output)
-    with np.errstate(all="ignore"):
-        return UNARY[name][1](input, grad_output, a, b).astype(input.dtype)
+    return UNARY[name][1](input, grad_output, a, b).astype(input.dtype)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -148,39 +148,39 @@ def unary_backward(name, input, grad_output, a=0.0, b=0.0):
 # ---------------------------------------------------------------------------------------------------------------
 
 
+@np.errstate(all="ignore")
 def softmax_forward(input):
     """y_i = exp(x_i - max) / sum_j exp(x_j - max), over the last axis."""
     (input,) = checks.rows("Softmax", input=input)
     if input.size == 0:
         return np.empty_like(input)
-    with np.errstate(all="ignore"):
-        e = np.exp(input - input.max(axis=-1, keepdims=True))
-        return e / e.sum(axis=-1, keepdims=True)
+    e = np.exp(input - input.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
 
 
+@np.errstate(all="ignore")
 def softmax_backward(input, grad_output):
     """dx = y (dy - sum(dy y)), y the softmax of the input."""
     input, grad_output = checks.rows("Softmax", input=input, grad_output=grad_output)
     y = softmax_forward(input)
-    with np.errstate(all="ignore"):
-        return y * (grad_output - (grad_output * y).sum(axis=-1, keepdims=True))
+    return y * (grad_output - (grad_output * y).sum(axis=-1, keepdims=True))
 
 
+@np.errstate(all="ignore")
 def log_softmax_forward(input):
     """y_i = x_i - max - log sum_j exp(x_j - max), over the last axis."""
     (input,) = checks.rows("LogSoftmax", input=input)
     if input.size == 0:
         return np.empty_like(input)
-    with np.errstate(all="ignore"):
-        shifted = input - input.max(axis=-1, keepdims=True)
-        return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    shifted = input - input.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
+@np.errstate(all="ignore")
 def log_softmax_backward(input, grad_output):
     """dx = dy - softmax(x) sum(dy)."""
     input, grad_output = checks.rows("LogSoftmax", input=input, grad_output=grad_output)
-    with np.errstate(all="ignore"):
-        return grad_output - softmax_forward(input) * grad_output.sum(axis=-1, keepdims=True)
+    return grad_output - softmax_forward(input) * grad_output.sum(axis=-1, keepdims=True)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -218,52 +218,52 @@ def _moments(input):
     return mean, var
 
 
+@np.errstate(all="ignore")
 def batch_norm_forward(input, weight, bias, eps):
     """Training mode -> y = (x - mean) / sqrt(var + eps) w + b, mean (C,), biased variance (C,) of this batch."""
     input, _, weight, bias = checks.channels("BatchNorm1d", input, weight=weight, bias=bias)
-    with np.errstate(all="ignore"):
-        mean, var = _moments(input)
+    mean, var = _moments(input)
     return batch_norm_inference(input, mean, var, weight, bias, eps), mean, var
 
 
+@np.errstate(all="ignore")
 def batch_norm_backward(input, weight, grad_output, eps):
     """Training mode -> dx = w / (std n) (n dy - sum(dy) - xhat sum(dy xhat)), dw = sum(dy xhat), db = sum(dy)."""
     input, grad_output, weight = checks.channels("BatchNorm1d", input, grad_output, weight=weight)
-    with np.errstate(all="ignore"):
-        mean, var = _moments(input)
-        inv_std = 1 / np.sqrt(var + input.dtype.type(eps))
-        normal = (input - _per_channel(mean, input, 0)) * _per_channel(inv_std, input, 0)
-        grad_weight, grad_bias = _channel_sum(grad_output * normal), _channel_sum(grad_output)
-        count = input.dtype.type(max(input.size // max(input.shape[1], 1), 1))
-        scale = inv_std if weight is None else inv_std * weight
-        grad_input = _per_channel(scale, input, 0) * (
-            grad_output - (_per_channel(grad_bias, input, 0) + normal * _per_channel(grad_weight, input, 0)) / count
-        )
+    mean, var = _moments(input)
+    inv_std = 1 / np.sqrt(var + input.dtype.type(eps))
+    normal = (input - _per_channel(mean, input, 0)) * _per_channel(inv_std, input, 0)
+    grad_weight, grad_bias = _channel_sum(grad_output * normal), _channel_sum(grad_output)
+    count = input.dtype.type(max(input.size // max(input.shape[1], 1), 1))
+    scale = inv_std if weight is None else inv_std * weight
+    grad_input = _per_channel(scale, input, 0) * (
+        grad_output - (_per_channel(grad_bias, input, 0) + normal * _per_channel(grad_weight, input, 0)) / count
+    )
     return grad_input, grad_weight, grad_bias
 
 
+@np.errstate(all="ignore")
 def batch_norm_inference(input, mean, var, weight, bias, eps):
     """Evaluation mode: y = (x - mean) / sqrt(var + eps) w + b with the given statistics."""
     input, _, mean, var, weight, bias = checks.channels(
         "BatchNorm1d", input, mean=mean, var=var, weight=weight, bias=bias
     )
-    with np.errstate(all="ignore"):
-        inv_std = 1 / np.sqrt(var + input.dtype.type(eps))
-        normal = (input - _per_channel(mean, input, 0)) * _per_channel(inv_std, input, 0)
-        return channel_scale_forward(normal, weight, bias)
+    inv_std = 1 / np.sqrt(var + input.dtype.type(eps))
+    normal = (input - _per_channel(mean, input, 0)) * _per_channel(inv_std, input, 0)
+    return channel_scale_forward(normal, weight, bias)
 
 
+@np.errstate(all="ignore")
 def batch_norm_inference_backward(input, mean, var, weight, grad_output, eps):
     """Evaluation mode -> dx = dy w / std, dw = sum(dy xhat), db = sum(dy)."""
     input, grad_output, mean, var, weight = checks.channels(
         "BatchNorm1d", input, grad_output, mean=mean, var=var, weight=weight
     )
-    with np.errstate(all="ignore"):
-        inv_std = 1 / np.sqrt(var + input.dtype.type(eps))
-        normal = (input - _per_channel(mean, input, 0)) * _per_channel(inv_std, input, 0)
-        scale = inv_std if weight is None else inv_std * weight
-        grad_input = grad_output * _per_channel(scale, input, 0)
-        return grad_input, _channel_sum(grad_output * normal), _channel_sum(grad_output)
+    inv_std = 1 / np.sqrt(var + input.dtype.type(eps))
+    normal = (input - _per_channel(mean, input, 0)) * _per_channel(inv_std, input, 0)
+    scale = inv_std if weight is None else inv_std * weight
+    grad_input = grad_output * _per_channel(scale, input, 0)
+    return grad_input, _channel_sum(grad_output * normal), _channel_sum(grad_output)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -300,6 +300,7 @@ def dropout_bits(size, seed, offset):
     return halves.transpose(1, 0, 2).reshape(-1)[:size].astype(np.uint16)
 
 
+@np.errstate(all="ignore")
 def dropout(input, p, seed, offset):
     """y = x / (1 - p) where the element's 16-bit number is at least round(65536 p), else x * 0.
 
@@ -309,8 +310,7 @@ def dropout(input, p, seed, offset):
     (input,) = checks.elementwise("Dropout", input=input)
     p = checks.probability("Dropout", p)
     keep = dropout_bits(input.size, seed, offset).reshape(input.shape) >= round(65536 * p)
-    with np.errstate(invalid="ignore"):
-        return input * (keep * (1 / (1 - p))).astype(input.dtype)
+    return input * (keep * (1 / (1 - p))).astype(input.dtype)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -331,18 +331,18 @@ LOSS = {
 }
 
 
+@np.errstate(all="ignore")
 def loss_forward(name, input, target, a=0.0):
     """The sum over all elements of an elementwise loss, one of LOSS with its constant a, as a float."""
     input, target = checks.elementwise(name, input=input, target=target)
-    with np.errstate(all="ignore"):
-        return float(LOSS[name][0](input, target, a).sum(dtype=np.float64))
+    return float(LOSS[name][0](input, target, a).sum(dtype=np.float64))
 
 
+@np.errstate(all="ignore")
 def loss_backward(name, input, target, scale, a=0.0):
     """scale times the derivative of the elementwise loss by its input."""
     input, target = checks.elementwise(name, input=input, target=target)
-    with np.errstate(all="ignore"):
-        return (scale * LOSS[name][1](input, target, a)).astype(input.dtype)
+    return (scale * LOSS[name][1](input, target, a)).astype(input.dtype)
 
 
 def _class_weights(input, labels, rows, weight, ignore_index, smoothing=0.0):
@@ -353,11 +353,12 @@ def _class_weights(input, labels, rows, weight, ignore_index, smoothing=0.0):
     """
     n, c = input.shape
     w = np.ones(c) if weight is None else weight.astype(np.float64)
+    spread = smoothing / max(c, 1)
     if labels is None:
-        return w * (rows * (1 - smoothing) + smoothing / c), float(n)
+        return w * (rows * (1 - smoothing) + spread), float(n)
     used = labels != ignore_index
     safe = np.where(used, labels, 0)
-    q = np.tile(w * smoothing / c, (n, 1))
+    q = np.tile(w * spread, (n, 1))
     q[np.arange(n), safe] += w[safe] * (1 - smoothing)
     return q * used[:, None], float((w[safe] * used).sum())
 
@@ -391,13 +392,13 @@ def cross_entropy_forward(input, target, weight=None, ignore_index=-100, label_s
     return float(-_weighted(q, log_softmax_forward(input.astype(np.float64))).sum()), total_weight
 
 
+@np.errstate(all="ignore")
 def cross_entropy_backward(input, target, scale, weight=None, ignore_index=-100, label_smoothing=0.0):
     """scale times the derivative of the total of `cross_entropy_forward`: softmax(x) sum(q) - q in each row."""
     input, labels, rows, weight = checks.classes("CrossEntropyLoss", input, target, weight, ignore_index)
     q, _ = _class_weights(input, labels, rows, weight, ignore_index, label_smoothing)
     total = q.sum(axis=1, keepdims=True)
-    with np.errstate(all="ignore"):
-        grad = softmax_forward(input.astype(np.float64)) * total - q
+    grad = softmax_forward(input.astype(np.float64)) * total - q
     used = np.ones(len(input), bool) if labels is None else labels != ignore_index
     return (scale * np.where(used[:, None], grad, 0)).astype(input.dtype)
 
@@ -407,6 +408,7 @@ def cross_entropy_backward(input, target, scale, weight=None, ignore_index=-100,
 # ---------------------------------------------------------------------------------------------------------------
 
 
+@np.errstate(all="ignore")
 def sgd_update(param, grad, velocity, lr, momentum, dampening, weight_decay, nesterov, first):
     """g += wd p; v = g at the first step, else momentum v + (1 - dampening) g; p -= lr (g + momentum v, or v, or g).
 
@@ -420,6 +422,7 @@ def sgd_update(param, grad, velocity, lr, momentum, dampening, weight_decay, nes
     param -= lr * grad
 
 
+@np.errstate(all="ignore")
 def adam_update(param, grad, m, v, v_max, lr, beta1, beta2, eps, weight_decay, decoupled, step):
     """Adam (Kingma and Ba, 2015) and, decoupled, AdamW (Loshchilov and Hutter, 2019); v_max is None but for AMSGrad.
 
@@ -438,6 +441,7 @@ def adam_update(param, grad, m, v, v_max, lr, beta1, beta2, eps, weight_decay, d
     param -= lr / (1 - beta1**step) * m / divisor
 
 
+@np.errstate(all="ignore")
 def rmsprop_update(param, grad, square_mean, grad_mean, velocity, lr, alpha, eps, weight_decay, momentum):
     """RMSprop (Tieleman and Hinton, 2012); grad_mean is None unless centred, velocity unless momentum is used."""
     param, grad, square_mean, grad_mean, velocity = checks.update(
@@ -462,6 +466,7 @@ def rmsprop_update(param, grad, square_mean, grad_mean, velocity, lr, alpha, eps
     param -= lr * change
 
 
+@np.errstate(all="ignore")
 def adagrad_update(param, grad, square_sum, lr, eps, weight_decay):
     """Adagrad (Duchi et al., 2011): s += g^2; p -= lr g / (sqrt(s) + eps)."""
     param, grad, square_sum = checks.update("Adagrad", param, grad, square_sum=square_sum)
@@ -470,12 +475,14 @@ def adagrad_update(param, grad, square_sum, lr, eps, weight_decay):
     param -= lr * grad / (np.sqrt(square_sum) + eps)
 
 
+@np.errstate(all="ignore")
 def square_sum(array):
     """The sum of the squares of all elements, as a float; for gradient norms."""
     array = checks.floating("square_sum", "array", array)
     return float(np.square(array, dtype=np.float64).sum())
 
 
+@np.errstate(all="ignore")
 def scale_(array, factor):
     """In place: array *= factor."""
     array = checks.updated("scale_", "array", array)

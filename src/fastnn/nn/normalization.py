@@ -1,0 +1,235 @@
+"""Layers with one weight per channel: `BatchNorm1d`, `ChannelwiseScale`.
+
+The input is (N, C) or (N, C, L). Everything is computed in the common dtype of input and parameters; the variance takes
+two passes. Running statistics are changed in place, and only by a forward that succeeds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..arguments import flag, float_dtype, number, positive_int
+from .module import Array, Module
+
+
+class _PerChannel(Module):
+    """A layer whose back end gives the three gradients (input, weight, bias) in one call, `_gradients`."""
+
+    param_names = ("weight", "bias")
+    weight: Array | None = None
+    grad_weight: Array | None = None
+    bias: Array | None = None
+    grad_bias: Array | None = None
+
+    def _gradients(self, input: Array, grad_output: Array) -> tuple[Array, Array, Array]:
+        raise NotImplementedError
+
+    def backward(self, input: Array, grad_output: Array) -> Array:
+        """The gradient by the input, kept as `self.grad_input`; adds to the gradients of the parameters."""
+        hooks = type(self).update_grad_input, type(self).acc_grad_params
+        if hooks != (_PerChannel.update_grad_input, _PerChannel.acc_grad_params):
+            return super().backward(input, grad_output)  # a subclass has hooks of its own
+        grad_input, *grads = self._gradients(input, grad_output)
+        self._accumulate(grads)
+        self.grad_input = grad_input
+        return grad_input
+
+    def update_grad_input(self, input: Array, grad_output: Array) -> Array:
+        return self._gradients(input, grad_output)[0]
+
+    def acc_grad_params(self, input: Array, grad_output: Array) -> None:
+        if self.weight is not None or self.bias is not None:
+            self._accumulate(self._gradients(input, grad_output)[1:])
+
+    def _accumulate(self, grads: Any) -> None:
+        if self.weight is not None:
+            self.grad_weight += grads[0]
+        if self.bias is not None:
+            self.grad_bias += grads[1]
+
+
+class BatchNorm1d(_PerChannel):
+    """Normalise every channel over the batch: y = (x - mean) / sqrt(var + eps) w + b.
+
+    While training, mean and biased variance are the batch's, and the running statistics follow:
+    running = (1 - momentum) running + momentum batch, with the unbiased variance. In evaluation the running statistics
+    are used.
+
+    Parameters
+    ----------
+    num_features : int
+        Number of channels C; the input is (N, C) or (N, C, L).
+    eps : float
+        At least 0.
+    momentum : float or None
+        In [0, 1]; with None the running statistics are the plain average over all batches.
+    affine : bool
+        Whether there are a weight (ones at first) and a bias (zeros).
+    track_running_stats : bool
+        Without running statistics the batch's are used in evaluation too.
+    dtype : dtype
+        Of parameters and statistics, float32 or float64.
+
+    Attributes
+    ----------
+    weight, bias, grad_weight, grad_bias : ndarray (C,) or None
+    running_mean, running_var : ndarray (C,) or None
+    num_batches_tracked : ndarray (), int64, or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong type or out of range; in use: the input has another shape or is not floating, or a
+        training batch has one value per channel.
+
+    Notes
+    -----
+    An empty batch gives an empty result and leaves the statistics alone. Ioffe and Szegedy, "Batch normalization",
+    2015; semantics and names are PyTorch's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import nn
+    >>> layer = nn.BatchNorm1d(1, eps=0.0)
+    >>> layer.forward(np.array([[1.0], [3.0]], np.float32))
+    array([[-1.],
+           [ 1.]], dtype=float32)
+    >>> layer.running_mean, layer.running_var
+    (array([0.2], dtype=float32), array([1.1], dtype=float32))
+    """
+
+    buffer_names = ("running_mean", "running_var", "num_batches_tracked")
+    config_names = ("num_features", "eps", "momentum", "affine", "track_running_stats")
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        dtype: Any = np.float32,
+    ) -> None:
+        self.num_features = positive_int("BatchNorm1d", "num_features", num_features)
+        self.eps = number("BatchNorm1d", "eps", eps, low=0)
+        self.momentum = None if momentum is None else number("BatchNorm1d", "momentum", momentum, low=0, high=1)
+        self.affine = flag("BatchNorm1d", "affine", affine)
+        self.track_running_stats = flag("BatchNorm1d", "track_running_stats", track_running_stats)
+        dtype = float_dtype("BatchNorm1d", dtype)
+        if self.affine:
+            self.weight, self.bias = np.ones(num_features, dtype), np.zeros(num_features, dtype)
+            self.grad_weight, self.grad_bias = np.zeros_like(self.weight), np.zeros_like(self.bias)
+        self.running_mean: Array | None = None
+        self.running_var: Array | None = None
+        self.num_batches_tracked: Array | None = None
+        if self.track_running_stats:
+            self.running_mean, self.running_var = np.zeros(num_features, dtype), np.ones(num_features, dtype)
+            self.num_batches_tracked = np.zeros((), np.int64)
+
+    def reset_running_stats(self) -> None:
+        """Forget all batches: mean 0, variance 1, count 0, in place."""
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            self.running_mean.fill(0)
+            self.running_var.fill(1)
+            self.num_batches_tracked.fill(0)
+
+    def update_output(self, input: Array) -> Array:
+        if not self._uses_batch(input):
+            return backend.ops.batch_norm_inference(
+                input, self.running_mean, self.running_var, self.weight, self.bias, self.eps
+            )
+        output, mean, var = backend.ops.batch_norm_forward(input, self.weight, self.bias, self.eps)
+        if self.training and self.track_running_stats and output.size:
+            self._track(mean, var, output.size // len(mean))
+        return output
+
+    def _gradients(self, input: Array, grad_output: Array) -> tuple[Array, Array, Array]:
+        if self._uses_batch(input):
+            return backend.ops.batch_norm_backward(input, self.weight, grad_output, self.eps)
+        return backend.ops.batch_norm_inference_backward(
+            input, self.running_mean, self.running_var, self.weight, grad_output, self.eps
+        )
+
+    def _uses_batch(self, input: Array) -> bool:
+        """Whether the statistics of this batch are used, which must then have more than one value per channel."""
+        if not self.training and self.running_mean is not None:
+            return False
+        shape = np.shape(input)
+        if shape in ((1, self.num_features), (1, self.num_features, 1)):
+            raise ValueError(
+                f"BatchNorm1d: expected more than 1 value per channel when training, got input of shape {shape}"
+            )
+        if len(shape) in (2, 3) and shape[1] != self.num_features:
+            expected = f"(N, {self.num_features}) or (N, {self.num_features}, L)"
+            raise ValueError(f"BatchNorm1d: expected input of shape {expected}, got {shape}")
+        return True
+
+    def _track(self, mean: Array, var: Array, count: int) -> None:
+        """Move the running statistics towards those of a batch of `count` values per channel, writing over these."""
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        share = 1 / (int(self.num_batches_tracked) + 1) if self.momentum is None else self.momentum
+        mean *= share
+        mean += (1 - share) * self.running_mean
+        var *= share * count / (count - 1)
+        var += (1 - share) * self.running_var
+        self.running_mean[...], self.running_var[...] = mean, var
+        self.num_batches_tracked += 1
+
+
+class ChannelwiseScale(_PerChannel):
+    """Scale and shift every channel: y = x w + b.
+
+    Parameters
+    ----------
+    num_features : int
+        Number of channels C; the input is (N, C) or (N, C, L).
+    bias : bool
+        Whether there is a b.
+    dtype : dtype
+        Of the parameters, float32 or float64.
+
+    Attributes
+    ----------
+    weight, grad_weight : ndarray (C,)
+        Ones at first.
+    bias, grad_bias : ndarray (C,) or None
+        Zeros at first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong type or out of range; in use: the input has another shape or is not floating.
+
+    Notes
+    -----
+    The second half of batch normalisation as a layer of its own, as in Torch7's `CMul` and `CAdd`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import nn
+    >>> layer = nn.ChannelwiseScale(2)
+    >>> layer.weight[...] = [2, 3]
+    >>> layer.forward(np.ones((1, 2), np.float32))
+    array([[2., 3.]], dtype=float32)
+    """
+
+    config_names = ("num_features", "bias")
+
+    def __init__(self, num_features: int, bias: bool = True, *, dtype: Any = np.float32) -> None:
+        self.num_features = positive_int("ChannelwiseScale", "num_features", num_features)
+        dtype = float_dtype("ChannelwiseScale", dtype)
+        self.weight, self.grad_weight = np.ones(num_features, dtype), np.zeros(num_features, dtype)
+        if flag("ChannelwiseScale", "bias", bias):
+            self.bias, self.grad_bias = np.zeros(num_features, dtype), np.zeros(num_features, dtype)
+
+    def update_output(self, input: Array) -> Array:
+        return backend.ops.channel_scale_forward(input, self.weight, self.bias)
+
+    def _gradients(self, input: Array, grad_output: Array) -> tuple[Array, Array, Array]:
+        return backend.ops.channel_scale_backward(input, self.weight, grad_output)
