@@ -146,7 +146,7 @@ void fnn_gemm(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const v
     const int by_blas = blas_serves(&g), by_rows = m > n;
     const size_t longer = by_rows ? m : n, panels = (longer + PANEL - 1) / PANEL;
     const double ns = 2.0 * (double)m * (double)n * (double)k / GFLOP_PER_SECOND;
-    FNN_PARALLEL(panels, ns, {
+    FNN_PARALLEL(panels, 1, ns, {
         for (size_t panel = begin; panel < end; panel++) {
             size_t first = longer * panel / panels, last = longer * (panel + 1) / panels;
             struct gemm piece = part(g, by_rows, first, last);

@@ -3,7 +3,7 @@
 #include "threads.h"
 
 #define KERNEL(name, params) void (*name)(FNN_STRIP params, size_t begin, size_t end);
-#define OP(name, params, args, ns) KERNEL(name, params)
+#define OP(name, params, args, unit, ns) KERNEL(name, params)
 #define real_t float
 struct fnn_table_f32 {
 #include "ops.def"
@@ -84,11 +84,11 @@ void fnn_set_isa(int isa) { chosen = isa; }
 
 #define real_t void
 #define KERNEL(name, params)
-#define OP(name, params, args, ns)                                                                                     \
+#define OP(name, params, args, unit, ns)                                                                               \
     void fnn_##name(int type, FNN_STRIP params, size_t units)                                                          \
     {                                                                                                                  \
         int isa = chosen;                                                                                              \
-        FNN_PARALLEL(units, (ns) * (double)units, {                                                                    \
+        FNN_PARALLEL(units, FNN_STEP_##unit, (ns) * (double)units, {                                                   \
             if (type == FNN_TYPE_F64)                                                                                  \
                 tables[isa].f64->name(FNN_STRIP args, begin, end);                                                     \
             else                                                                                                       \

@@ -32,7 +32,7 @@ extern const char *const fnn_loss_names[FNN_LOSS_COUNT];
 #define FNN_STRIP(...) __VA_ARGS__
 
 #define real_t void
-#define OP(name, params, args, ns) void fnn_##name(int type, FNN_STRIP params, size_t units);
+#define OP(name, params, args, unit, ns) void fnn_##name(int type, FNN_STRIP params, size_t units);
 #define KERNEL(name, params)
 #include "ops.def"
 #undef real_t

@@ -4,9 +4,9 @@
  *   FNN_F64    0 or 1: real_t is float or double
  *   FNN_ISA    base, avx2 or avx512: the suffix of the variant's symbols
  *   FNN_VBYTES 16, 32 or 64: the width of a vector register
- * A kernel works on a range [begin, end) of its rows (or columns, or elements) so that the caller can split it over
- * threads; it never allocates and cannot fail. Lanes of a last, partial vector go through vec_load_n and vec_store_n
- * and the very arithmetic of full ones, so a result does not depend on where a range begins.
+ * A kernel works on a range [begin, end) of its units (rows, columns, elements or chunks, see ops.def) so that the
+ * caller can split it over threads; it never allocates and cannot fail. The last, partial vector goes through vec_load_n
+ * and vec_store_n and the arithmetic of whole ones.
  */
 #ifndef FNN_KERNEL_H
 #define FNN_KERNEL_H
@@ -158,7 +158,7 @@ enum { SUM_BLOCK = 256 };
 /* The prototypes of this variant's kernels. */
 #define FNN_STRIP(...) __VA_ARGS__
 #define KERNEL(name, params) void FNN_NAME(name)(FNN_STRIP params, size_t begin, size_t end);
-#define OP(name, params, args, ns) KERNEL(name, params)
+#define OP(name, params, args, unit, ns) KERNEL(name, params)
 #include "ops.def"
 #undef OP
 #undef KERNEL

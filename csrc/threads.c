@@ -44,11 +44,10 @@ int fnn_team_size(size_t units, double ns)
     return team > (double)units ? (int)units : (int)team;
 }
 
-/* Large ranges begin at multiples of 64 units, so that two threads seldom write one cache line. */
-void fnn_share(size_t units, size_t *begin, size_t *end)
+void fnn_share(size_t units, size_t step, size_t *begin, size_t *end)
 {
     const size_t team = (size_t)omp_get_num_threads(), me = (size_t)omp_get_thread_num();
-    const size_t step = units >= 1024 ? 64 : 1, steps = (units + step - 1) / step;
+    const size_t steps = (units + step - 1) / step;
     *begin = steps * me / team * step;
     *end = me + 1 == team ? units : steps * (me + 1) / team * step;
 }

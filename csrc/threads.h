@@ -5,16 +5,18 @@
 #include <stddef.h>
 
 /* FNN_PARALLEL runs the statements, which read `begin` and `end`, over [0, units) on as many threads as `ns` nanoseconds
- * of work are worth. Ranges never change a result: every unit is computed by the same arithmetic wherever its range
- * begins, and no sum crosses units. */
+ * of work are worth. A share begins at a multiple of `step`, so that the number of threads never changes a result: no
+ * sum crosses units, and elements and columns, of which several share a vector or a block of vectors, are grouped alike
+ * in any share. (Compilers may contract the arithmetic of a whole vector and of a last, partial one differently.) */
+enum { FNN_STEP_rows = 1, FNN_STEP_columns = 64, FNN_STEP_elements = 64, FNN_STEP_chunks = 1 };
 #ifdef _OPENMP
 /* How many threads are worth `ns` nanoseconds of work in `units` pieces: 1 for small work and in a forked child. */
 int fnn_team_size(size_t units, double ns);
 
 /* The range of units of the calling member of the team. */
-void fnn_share(size_t units, size_t *begin, size_t *end);
+void fnn_share(size_t units, size_t step, size_t *begin, size_t *end);
 
-#define FNN_PARALLEL(units, ns, ...)                                                                                   \
+#define FNN_PARALLEL(units, step, ns, ...)                                                                             \
     do {                                                                                                               \
         int team_ = fnn_team_size(units, ns);                                                                          \
         if (team_ <= 1) {                                                                                              \
@@ -24,16 +26,16 @@ void fnn_share(size_t units, size_t *begin, size_t *end);
             _Pragma("omp parallel num_threads(team_)")                                                                 \
             {                                                                                                          \
                 size_t begin, end;                                                                                     \
-                fnn_share(units, &begin, &end);                                                                        \
+                fnn_share(units, step, &begin, &end);                                                                  \
                 __VA_ARGS__                                                                                            \
             }                                                                                                          \
         }                                                                                                              \
     } while (0);
 #else
-#define FNN_PARALLEL(units, ns, ...)                                                                                   \
+#define FNN_PARALLEL(units, step, ns, ...)                                                                             \
     do {                                                                                                               \
         const size_t begin = 0, end = (units);                                                                         \
-        (void)(ns);                                                                                                    \
+        (void)(step), (void)(ns);                                                                                      \
         __VA_ARGS__                                                                                                    \
     } while (0);
 #endif

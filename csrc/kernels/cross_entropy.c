@@ -16,22 +16,41 @@ struct target {
     real_t on, off;
 };
 
-INLINE vec_t target_weights(const struct target *t, size_t j, size_t n)
+/* Set up the target of row i; false where its label is ignored. A label out of range, which a thread of the caller may
+ * have written since the labels were checked, is ignored too. */
+static int row_target(struct target *t, const int64_t *labels, const real_t *targets, const real_t *weight,
+                      int64_t ignore_index, double smoothing, size_t cols, size_t i)
 {
-    vec_t hot;
-    if (t->row) {
-        hot = vec_get(t->row + j, n, 0);
-    } else {
-        real_t lanes[LANES] = {0};
-        if (t->label - j < n)
-            lanes[t->label - j] = 1;
-        hot = vec_load(lanes);
-    }
-    vec_t q = hot * t->on + t->off;
-    return t->weight ? q * vec_get(t->weight + j, n, 0) : q;
+    *t = (struct target){targets ? targets + i * cols : NULL, labels ? (size_t)labels[i] : 0, weight, R(1 - smoothing),
+                         R(smoothing / (double)cols)};
+    return !labels || (t->label < cols && (int64_t)t->label != ignore_index);
 }
 
-/* sum(q), and in *dot sum(q (x - shift)) over the classes with q != 0. */
+INLINE real_t label_weight(const struct target *t) { return t->weight ? t->weight[t->label] : 1; }
+
+/* Columns j to j + n of t and of w. */
+INLINE vec_t hot(const struct target *t, size_t j, size_t n)
+{
+    if (t->row)
+        return vec_get(t->row + j, n, 0);
+    real_t lanes[LANES] = {0};
+    if (t->label - j < n)
+        lanes[t->label - j] = 1;
+    return vec_load(lanes);
+}
+
+INLINE vec_t weights(const struct target *t, size_t j, size_t n)
+{
+    return t->weight ? vec_get(t->weight + j, n, 0) : VEC(1);
+}
+
+INLINE vec_t target_weights(const struct target *t, size_t j, size_t n)
+{
+    return (hot(t, j, n) * t->on + t->off) * weights(t, j, n);
+}
+
+/* sum(w t), and in *dot sum(q (x - shift)) over the classes with q != 0. sum(q) is on sum(w t) + off sum(w): added up
+ * term by term, many small equal ones would all be rounded the same way. */
 static acc_t weigh(const struct target *t, const real_t *x, real_t shift, size_t cols, acc_t *dot)
 {
     acc_t total = 0, products = 0;
@@ -40,7 +59,7 @@ static acc_t weigh(const struct target *t, const real_t *x, real_t shift, size_t
         vec_t s = {0}, p = {0};
         FOR_VECTORS(j, n, j0, j1, {
             vec_t q = vec_first(target_weights(t, j, n), n);
-            s += q;
+            s += vec_first(hot(t, j, n) * weights(t, j, n), n);
             p += vec_select(q == R(0), VEC(0), q * (vec_get(x + j, n, 0) - shift));
         })
         total += vec_sum(s);
@@ -56,16 +75,6 @@ static void fill(real_t *dx, real_t value, size_t cols)
         dx[j] = value;
 }
 
-/* Set up the target of row i; false where its label is ignored. A label out of range, which a thread of the caller may
- * have written since the labels were checked, is ignored too. */
-static int row_target(struct target *t, const int64_t *labels, const real_t *targets, const real_t *weight,
-                      int64_t ignore_index, double smoothing, size_t cols, size_t i)
-{
-    *t = (struct target){targets ? targets + i * cols : NULL, labels ? (size_t)labels[i] : 0, weight, R(1 - smoothing),
-                         R(smoothing / (double)cols)};
-    return !labels || (t->label < cols && (int64_t)t->label != ignore_index);
-}
-
 void FNN_NAME(nll)(const real_t *x, const int64_t *labels, const real_t *targets, const real_t *weight, double *losses,
                    real_t *dx, size_t cols, int64_t ignore_index, double scale, size_t begin, size_t end)
 {
@@ -74,7 +83,7 @@ void FNN_NAME(nll)(const real_t *x, const int64_t *labels, const real_t *targets
         struct target t;
         int used = row_target(&t, labels, targets, weight, ignore_index, 0, cols, i);
         if (losses && labels) {
-            double w = !used ? 0 : weight ? weight[t.label] : 1;
+            acc_t w = used ? label_weight(&t) : 0;
             losses[i] = w == 0 ? 0 : -w * xi[t.label];
         } else if (losses) {
             weigh(&t, xi, 0, cols, &losses[i]);
@@ -83,10 +92,25 @@ void FNN_NAME(nll)(const real_t *x, const int64_t *labels, const real_t *targets
         if (dx && labels) {
             fill(dx + i * cols, 0, cols);
             if (used)
-                dx[i * cols + t.label] = R(-scale * (weight ? weight[t.label] : 1));
+                dx[i * cols + t.label] = R(-scale * label_weight(&t));
         } else if (dx) {
             FOR_VECTORS(j, n, 0, cols, { vec_put(dx + i * cols + j, target_weights(&t, j, n) * R(-scale), n); })
         }
+    }
+}
+
+/* dx = e scale total / sum - scale q, e = exp(x - max) being in dx already. */
+INLINE void row_gradient(const struct target *t, real_t *dx, size_t cols, acc_t sum, acc_t total, double scale,
+                         int sparse)
+{
+    const real_t softmax_scale = R(scale * total / sum);
+    if (sparse) {
+        FOR_VECTORS(j, n, 0, cols, { vec_put(dx + j, vec_get(dx + j, n, 0) * softmax_scale, n); })
+        dx[t->label] -= R(scale * total);
+    } else {
+        FOR_VECTORS(j, n, 0, cols, {
+            vec_put(dx + j, vec_get(dx + j, n, 0) * softmax_scale - target_weights(t, j, n) * R(scale), n);
+        })
     }
 }
 
@@ -94,7 +118,8 @@ void FNN_NAME(cross_entropy)(const real_t *x, const int64_t *labels, const real_
                              double *losses, real_t *dx, size_t cols, int64_t ignore_index, double smoothing,
                              double scale, size_t begin, size_t end)
 {
-    int sparse = labels && smoothing == 0; /* q is zero but at the label */
+    const int sparse = labels && smoothing == 0; /* q is zero but at the label */
+    const acc_t spread = weight && !sparse ? row_dot(weight, NULL, cols) * (smoothing / (acc_t)cols) : smoothing;
     for (size_t i = begin; i < end; i++) {
         const real_t *xi = x + i * cols;
         real_t *dxi = dx ? dx + i * cols : NULL;
@@ -106,26 +131,14 @@ void FNN_NAME(cross_entropy)(const real_t *x, const int64_t *labels, const real_
                 fill(dxi, 0, cols);
             continue;
         }
-        real_t max = row_max(xi, cols);
-        acc_t sum = row_exp(xi, max, dxi, cols), total, dot;
-        if (sparse) {
-            total = weight ? weight[t.label] : 1;
-            dot = total == 0 ? 0 : total * ((acc_t)xi[t.label] - max);
-        } else {
-            total = weigh(&t, xi, max, cols, &dot);
-        }
+        const real_t max = row_max(xi, cols);
+        const acc_t sum = row_exp(xi, max, dxi, cols);
+        acc_t total = sparse ? label_weight(&t) : 0, dot = total == 0 ? 0 : total * ((acc_t)xi[t.label] - max);
+        if (!sparse)
+            total = weigh(&t, xi, max, cols, &dot) * (1 - smoothing) + spread;
         if (losses)
             losses[i] = (total == 0 ? 0 : total * log(sum)) - dot;
-        if (!dx)
-            continue;
-        real_t softmax_scale = R(scale * total / sum);
-        if (sparse) {
-            FOR_VECTORS(j, n, 0, cols, { vec_put(dxi + j, vec_get(dxi + j, n, 0) * softmax_scale, n); })
-            dxi[t.label] -= R(scale * total);
-        } else {
-            FOR_VECTORS(j, n, 0, cols, {
-                vec_put(dxi + j, vec_get(dxi + j, n, 0) * softmax_scale - target_weights(&t, j, n) * R(scale), n);
-            })
-        }
+        if (dx)
+            row_gradient(&t, dxi, cols, sum, total, scale, sparse);
     }
 }

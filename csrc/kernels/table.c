@@ -8,7 +8,7 @@
 #endif
 
 #define KERNEL(name, params) void (*name)(FNN_STRIP params, size_t begin, size_t end);
-#define OP(name, params, args, ns) KERNEL(name, params)
+#define OP(name, params, args, unit, ns) KERNEL(name, params)
 struct FNN_TABLE {
 #include "ops.def"
 };
@@ -16,7 +16,7 @@ struct FNN_TABLE {
 #undef KERNEL
 
 #define KERNEL(name, params) FNN_NAME(name),
-#define OP(name, params, args, ns) KERNEL(name, params)
+#define OP(name, params, args, unit, ns) KERNEL(name, params)
 extern const struct FNN_TABLE FNN_NAME(table);
 const struct FNN_TABLE FNN_NAME(table) = {
 #include "ops.def"

@@ -42,7 +42,8 @@ void FNN_NAME(adam_update)(real_t *p, const real_t *g, real_t *m, real_t *v, rea
         vec_put(m + i, mean, n);
         vec_put(v + i, square, n);
         if (v_max) {
-            square = vec_max(vec_get(v_max + i, n, 0), square);
+            vec_t larger = vec_max(square, vec_get(v_max + i, n, 0)); /* keeps a NaN in v_max */
+            square = vec_select(square != square, square, larger);
             vec_put(v_max + i, square, n);
         }
         vec_put(p + i, param - R(step_size) * mean / (vec_sqrt(square) * R(root_scale) + R(eps)), n);

@@ -29,9 +29,9 @@ def floating(where: str, name: str, array: Any) -> np.ndarray:
     return array if array.dtype == native else array.astype(native)
 
 
-def floatings(where: str, **arrays: Any) -> Arrays:
-    """Every named array as floats of their common dtype; None stays None."""
-    checked = [None if a is None else floating(where, name, a) for name, a in arrays.items()]
+def floatings(where: str, optional: tuple[str, ...] = (), **arrays: Any) -> Arrays:
+    """Every named array as floats of their common dtype; those named in `optional` may be None, and stay so."""
+    checked = [None if a is None and name in optional else floating(where, name, a) for name, a in arrays.items()]
     dtype = np.result_type(*(a.dtype for a in checked if a is not None))
     return [None if a is None else a.astype(dtype, copy=False) for a in checked]
 
@@ -66,9 +66,14 @@ def rows(where: str, **arrays: Any) -> Arrays:
     return checked
 
 
-def linear(where: str, weight: Any, *, input: Any = None, bias: Any = None, grad_output: Any = None) -> Arrays:
-    """weight (out, in), input (N, in), bias (out,), grad_output (N, out); what is absent is None."""
-    weight, input, bias, grad_output = floatings(where, weight=weight, input=input, bias=bias, grad_output=grad_output)
+def linear(where: str, **given: Any) -> Arrays:
+    """weight (out, in), input (N, in), bias (out,) or None, grad_output (N, out), in this order.
+
+    The weight must be given; what is not stays None.
+    """
+    arrays = dict(zip(given, floatings(where, ("bias",), **given), strict=True))
+    weight: Any = arrays["weight"]
+    input, bias, grad_output = (arrays.get(name) for name in ("input", "bias", "grad_output"))
     shape(where, "weight", weight, ("out_features", "in_features"))
     n_out, n_in = weight.shape
     if input is not None:
@@ -80,22 +85,20 @@ def linear(where: str, weight: Any, *, input: Any = None, bias: Any = None, grad
     return [weight, input, bias, grad_output]
 
 
-def channels(where: str, input: Any, grad_output: Any = None, **vectors: Any) -> Arrays:
-    """input (N, C) or (N, C, L), grad_output like it, every vector (C,); None stays None.
+def channels(where: str, input: Any, **given: Any) -> Arrays:
+    """input (N, C) or (N, C, L), grad_output like it, vectors (C,) of which weight and bias may be None.
 
-    C is the length of the first vector that is given, else the input's own.
+    They come back in the order of the call. C is the length of the first vector that is given, else the input's own.
     """
-    input, grad_output, *checked = floatings(where, input=input, grad_output=grad_output, **vectors)
-    given = next((v for v in checked if v is not None), None)
-    size: int | str = "C" if given is None or given.ndim != 1 else len(given)
+    input, *checked = floatings(where, ("weight", "bias"), input=input, **given)
+    arrays = {name: array for name, array in zip(given, checked, strict=True) if array is not None}
+    vector = next((array for name, array in arrays.items() if name != "grad_output"), None)
+    size: int | str = "C" if vector is None or vector.ndim != 1 else len(vector)
     if input.ndim not in (2, 3) or (isinstance(size, int) and input.shape[1] != size):
         raise ValueError(f"{where}: expected input of shape (N, {size}) or (N, {size}, L), got {input.shape}")
-    for name, vector in zip(vectors, checked, strict=True):
-        if vector is not None:
-            shape(where, name, vector, (input.shape[1],))
-    if grad_output is not None:
-        same_shape(where, "grad_output", grad_output, input)
-    return [input, grad_output, *checked]
+    for name, array in arrays.items():
+        shape(where, name, array, input.shape if name == "grad_output" else (input.shape[1],))
+    return [input, *checked]
 
 
 def classes(where: str, input: Any, target: Any, weight: Any = None, ignore_index: int = -100) -> Arrays:
@@ -103,7 +106,7 @@ def classes(where: str, input: Any, target: Any, weight: Any = None, ignore_inde
 
     Returns input, labels or None, rows or None, weight or None; exactly one of labels and rows is given.
     """
-    input, weight = floatings(where, input=input, weight=weight)
+    input, weight = floatings(where, ("weight",), input=input, weight=weight)
     shape(where, "input", input, ("N", "C"))
     if weight is not None:
         shape(where, "weight", weight, (input.shape[1],))

@@ -20,14 +20,14 @@ from . import checks
 
 def linear_forward(input, weight, bias):
     """y = x W^T + b: input (N, in), weight (out, in), bias (out,) or None -> (N, out)."""
-    weight, input, bias, _ = checks.linear("Linear", weight, input=input, bias=bias)
+    weight, input, bias, _ = checks.linear("Linear", weight=weight, input=input, bias=bias)
     output = input @ weight.T
     return output if bias is None else output + bias
 
 
 def linear_backward_input(grad_output, weight):
     """dx = dy W: grad_output (N, out), weight (out, in) -> (N, in)."""
-    weight, _, _, grad_output = checks.linear("Linear", weight, grad_output=grad_output)
+    weight, _, _, grad_output = checks.linear("Linear", weight=weight, grad_output=grad_output)
     return grad_output @ weight
 
 
@@ -37,7 +37,7 @@ def linear_backward_params(input, grad_output, grad_weight, grad_bias):
     if grad_bias is not None:
         checks.updated("Linear", "grad_bias", grad_bias)
     _, input, _, grad_output = checks.linear(
-        "Linear", grad_weight, input=input, bias=grad_bias, grad_output=grad_output
+        "Linear", weight=grad_weight, input=input, bias=grad_bias, grad_output=grad_output
     )
     grad_weight += grad_output.T @ input
     if grad_bias is not None:
@@ -56,7 +56,7 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 
 
 def _erf(x):
-    return np.frompyfunc(math.erf, 1, 1)(x).astype(x.dtype)
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), x.dtype)
 
 
 def _sigmoid(x):
@@ -199,13 +199,13 @@ def _channel_sum(array):
 
 def channel_scale_forward(input, weight, bias):
     """y = x w + b per channel; weight and bias may each be None."""
-    input, _, weight, bias = checks.channels("ChannelwiseScale", input, weight=weight, bias=bias)
+    input, weight, bias = checks.channels("ChannelwiseScale", input, weight=weight, bias=bias)
     return input * _per_channel(weight, input, input.dtype.type(1)) + _per_channel(bias, input, input.dtype.type(0))
 
 
 def channel_scale_backward(input, weight, grad_output):
     """-> dx = dy w, dw = sum(dy x), db = sum(dy), the sums per channel."""
-    input, grad_output, weight = checks.channels("ChannelwiseScale", input, grad_output, weight=weight)
+    input, grad_output, weight = checks.channels("ChannelwiseScale", input, grad_output=grad_output, weight=weight)
     grad_input = grad_output * _per_channel(weight, input, input.dtype.type(1))
     return grad_input, _channel_sum(grad_output * input), _channel_sum(grad_output)
 
@@ -221,7 +221,7 @@ def _moments(input):
 @np.errstate(all="ignore")
 def batch_norm_forward(input, weight, bias, eps):
     """Training mode -> y = (x - mean) / sqrt(var + eps) w + b, mean (C,), biased variance (C,) of this batch."""
-    input, _, weight, bias = checks.channels("BatchNorm1d", input, weight=weight, bias=bias)
+    input, weight, bias = checks.channels("BatchNorm1d", input, weight=weight, bias=bias)
     mean, var = _moments(input)
     return batch_norm_inference(input, mean, var, weight, bias, eps), mean, var
 
@@ -229,7 +229,7 @@ def batch_norm_forward(input, weight, bias, eps):
 @np.errstate(all="ignore")
 def batch_norm_backward(input, weight, grad_output, eps):
     """Training mode -> dx = w / (std n) (n dy - sum(dy) - xhat sum(dy xhat)), dw = sum(dy xhat), db = sum(dy)."""
-    input, grad_output, weight = checks.channels("BatchNorm1d", input, grad_output, weight=weight)
+    input, grad_output, weight = checks.channels("BatchNorm1d", input, grad_output=grad_output, weight=weight)
     mean, var = _moments(input)
     inv_std = 1 / np.sqrt(var + input.dtype.type(eps))
     normal = (input - _per_channel(mean, input, 0)) * _per_channel(inv_std, input, 0)
@@ -245,7 +245,7 @@ def batch_norm_backward(input, weight, grad_output, eps):
 @np.errstate(all="ignore")
 def batch_norm_inference(input, mean, var, weight, bias, eps):
     """Evaluation mode: y = (x - mean) / sqrt(var + eps) w + b with the given statistics."""
-    input, _, mean, var, weight, bias = checks.channels(
+    input, mean, var, weight, bias = checks.channels(
         "BatchNorm1d", input, mean=mean, var=var, weight=weight, bias=bias
     )
     inv_std = 1 / np.sqrt(var + input.dtype.type(eps))
@@ -257,7 +257,7 @@ def batch_norm_inference(input, mean, var, weight, bias, eps):
 def batch_norm_inference_backward(input, mean, var, weight, grad_output, eps):
     """Evaluation mode -> dx = dy w / std, dw = sum(dy xhat), db = sum(dy)."""
     input, grad_output, mean, var, weight = checks.channels(
-        "BatchNorm1d", input, grad_output, mean=mean, var=var, weight=weight
+        "BatchNorm1d", input, grad_output=grad_output, mean=mean, var=var, weight=weight
     )
     inv_std = 1 / np.sqrt(var + input.dtype.type(eps))
     normal = (input - _per_channel(mean, input, 0)) * _per_channel(inv_std, input, 0)
@@ -278,7 +278,7 @@ DROPOUT_CHUNK = 1024  # elements drawn together: 128 Philox blocks of eight 16-b
 
 def philox4x32(counter, key):
     """Philox4x32-10: counter (4, n) and key (2,) of 32-bit numbers -> (4, n) random 32-bit numbers, as uint64."""
-    c0, c1, c2, c3 = np.asarray(counter, np.uint64).reshape(4, -1)
+    c0, c1, c2, c3 = (np.asarray(c, np.uint64) for c in counter)
     k0, k1 = (int(k) for k in key)
     for _ in range(10):
         p0, p1 = _PHILOX_MULTIPLIERS[0] * c0, _PHILOX_MULTIPLIERS[1] * c2
@@ -360,7 +360,7 @@ def _class_weights(input, labels, rows, weight, ignore_index, smoothing=0.0):
     safe = np.where(used, labels, 0)
     q = np.tile(w * spread, (n, 1))
     q[np.arange(n), safe] += w[safe] * (1 - smoothing)
-    return q * used[:, None], float((w[safe] * used).sum())
+    return np.where(used[:, None], q, 0), float(np.where(used, w[safe], 0).sum())
 
 
 def _weighted(q, scores):

@@ -2,23 +2,32 @@
 # (N, L, C) and back.
 
 cdef ndarray _channels_last(ndarray x):
-    return x if x is None or cnp.PyArray_NDIM(x) == 2 else plain(x.transpose(0, 2, 1))
+    """(N, C, L) to (N, L, C)."""
+    return plain(x.transpose(0, 2, 1))
 
 
 cdef ndarray _channels_second(ndarray x):
+    """(N, L, C) back to (N, C, L); (N, C) as it is."""
     return x if cnp.PyArray_NDIM(x) == 2 else plain(x.transpose(0, 2, 1))
 
 
-cdef list _channel_arrays(str where, object input, object grad_output, dict vectors):
-    """input and grad_output as (N, C) or (N, L, C), then the vectors; all plain."""
+cdef list _channel_arrays(str where, object input, dict given):
+    """input, then what is given, all plain: grad_output like the input, (N, C) or (N, L, C), and vectors."""
     cdef cnp.npy_intp channels
-    if is_plain(input) and cnp.PyArray_NDIM(<ndarray>input) == 2:
+    cdef bint fit = is_plain(input) and cnp.PyArray_NDIM(<ndarray>input) == 2
+    if fit:
         channels = cnp.PyArray_DIM(<ndarray>input, 1)
-        if grad_output is None or is_like(grad_output, input):
-            if all([is_vector(v, input, channels) for v in vectors.values()]):
-                return [input, grad_output, *vectors.values()]
-    arrays = [plain(a) for a in checks.channels(where, input, grad_output, **vectors)]
-    return [_channels_last(arrays[0]), _channels_last(arrays[1]), *arrays[2:]]
+        for name, array in given.items():
+            if name == "grad_output":
+                fit = fit and is_like(array, input)
+            elif name == "weight" or name == "bias":
+                fit = fit and is_vector(array, input, channels)
+            else:
+                fit = fit and array is not None and is_vector(array, input, channels)
+    if fit:
+        return [input, *given.values()]
+    arrays = [plain(a) for a in checks.channels(where, input, **given)]
+    return [_channels_last(a) if a is not None and cnp.PyArray_NDIM(<ndarray>a) == 3 else a for a in arrays]
 
 
 cdef inline size_t channels_of(ndarray x) noexcept nogil:
@@ -31,7 +40,7 @@ cdef inline size_t rows_of(ndarray x) noexcept nogil:
 
 def channel_scale_forward(input, weight, bias):
     cdef ndarray x, w, b, y
-    x, _, w, b = _channel_arrays("ChannelwiseScale", input, None, {"weight": weight, "bias": bias})
+    x, w, b = _channel_arrays("ChannelwiseScale", input, {"weight": weight, "bias": bias})
     y = empty_like(x)
     if rows_of(x):
         fnn_channel_scale_forward(type_of(x), data(x), data(w), data(b), data(y), channels_of(x), rows_of(x))
@@ -40,7 +49,7 @@ def channel_scale_forward(input, weight, bias):
 
 def channel_scale_backward(input, weight, grad_output):
     cdef ndarray x, dy, w, dx, dw, db
-    x, dy, w = _channel_arrays("ChannelwiseScale", input, grad_output, {"weight": weight})
+    x, dy, w = _channel_arrays("ChannelwiseScale", input, {"grad_output": grad_output, "weight": weight})
     dx = empty_like(x)
     dw, db = _channel_vectors(x)
     if rows_of(x):
@@ -58,7 +67,7 @@ cdef tuple _channel_vectors(ndarray x):
 
 def batch_norm_forward(input, weight, bias, double eps):
     cdef ndarray x, w, b, y, mean, var
-    x, _, w, b = _channel_arrays("BatchNorm1d", input, None, {"weight": weight, "bias": bias})
+    x, w, b = _channel_arrays("BatchNorm1d", input, {"weight": weight, "bias": bias})
     y = empty_like(x)
     mean, var = _channel_vectors(x)
     cdef size_t rows = rows_of(x), cols = channels_of(x)
@@ -72,7 +81,7 @@ def batch_norm_forward(input, weight, bias, double eps):
 
 def batch_norm_backward(input, weight, grad_output, double eps):
     cdef ndarray x, dy, w, dx, dw, db
-    x, dy, w = _channel_arrays("BatchNorm1d", input, grad_output, {"weight": weight})
+    x, dy, w = _channel_arrays("BatchNorm1d", input, {"grad_output": grad_output, "weight": weight})
     dx = empty_like(x)
     dw, db = _channel_vectors(x)
     cdef size_t rows = rows_of(x), cols = channels_of(x)
@@ -86,8 +95,8 @@ def batch_norm_backward(input, weight, grad_output, double eps):
 
 def batch_norm_inference(input, mean, var, weight, bias, double eps):
     cdef ndarray x, m, v, w, b, y
-    x, _, m, v, w, b = _channel_arrays(
-        "BatchNorm1d", input, None, {"mean": mean, "var": var, "weight": weight, "bias": bias})
+    x, m, v, w, b = _channel_arrays(
+        "BatchNorm1d", input, {"mean": mean, "var": var, "weight": weight, "bias": bias})
     y = empty_like(x)
     cdef size_t rows = rows_of(x), cols = channels_of(x)
     cdef int type = type_of(x)
@@ -100,7 +109,7 @@ def batch_norm_inference(input, mean, var, weight, bias, double eps):
 def batch_norm_inference_backward(input, mean, var, weight, grad_output, double eps):
     cdef ndarray x, dy, m, v, w, dx, dw, db
     x, dy, m, v, w = _channel_arrays(
-        "BatchNorm1d", input, grad_output, {"mean": mean, "var": var, "weight": weight})
+        "BatchNorm1d", input, {"grad_output": grad_output, "mean": mean, "var": var, "weight": weight})
     dx = empty_like(x)
     dw, db = _channel_vectors(x)
     cdef size_t rows = rows_of(x), cols = channels_of(x)

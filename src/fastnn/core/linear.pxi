@@ -67,7 +67,7 @@ cdef inline bint fit(object a, int a_axis, object b, int b_axis):
 
 def linear_forward(input, weight, bias):
     if not (fit(input, 1, weight, 1) and is_vector(bias, weight, cnp.PyArray_DIM(<ndarray>weight, 0))):
-        weight, input, bias, _ = checks.linear("Linear", weight, input=input, bias=bias)
+        weight, input, bias, _ = checks.linear("Linear", weight=weight, input=input, bias=bias)
         weight, input, bias = matrix(weight), matrix(input), plain(bias)
     cdef ndarray output = empty_matrix(cnp.PyArray_DIM(input, 0), cnp.PyArray_DIM(weight, 0), cnp.PyArray_TYPE(input))
     multiply(input, False, weight, True, bias, output, False, False)
@@ -76,7 +76,7 @@ def linear_forward(input, weight, bias):
 
 def linear_backward_input(grad_output, weight):
     if not fit(grad_output, 1, weight, 0):
-        weight, _, _, grad_output = checks.linear("Linear", weight, grad_output=grad_output)
+        weight, _, _, grad_output = checks.linear("Linear", weight=weight, grad_output=grad_output)
         weight, grad_output = matrix(weight), matrix(grad_output)
     cdef ndarray grad_input = empty_matrix(
         cnp.PyArray_DIM(grad_output, 0), cnp.PyArray_DIM(weight, 1), cnp.PyArray_TYPE(weight))
@@ -96,7 +96,7 @@ def linear_backward_params(input, grad_output, grad_weight, grad_bias):
         if grad_bias is not None:
             checks.updated("Linear", "grad_bias", grad_bias)
         _, input, _, grad_output = checks.linear(
-            "Linear", grad_weight, input=input, bias=grad_bias, grad_output=grad_output)
+            "Linear", weight=grad_weight, input=input, bias=grad_bias, grad_output=grad_output)
         input, grad_output = matrix(input), matrix(grad_output)
     cdef ndarray sums = grad_bias
     if not is_matrix(grad_weight) or type_of(grad_weight) != type_of(input):

@@ -24,6 +24,8 @@ cdef bint _fit_together(list arrays, int optional):
             continue
         if not cnp.PyArray_CheckExact(a) or not (i == 1 or cnp.PyArray_ISWRITEABLE(<ndarray>a)):
             return False
+        if not cnp.PyArray_ISNOTSWAPPED(<ndarray>a):
+            return False
         number = cnp.PyArray_TYPE(<ndarray>a)
         if (number != cnp.NPY_FLOAT and number != cnp.NPY_DOUBLE) or number != cnp.PyArray_TYPE(<ndarray>first):
             return False
