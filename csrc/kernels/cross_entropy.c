@@ -119,7 +119,8 @@ void FNN_NAME(cross_entropy)(const real_t *x, const int64_t *labels, const real_
                              double scale, size_t begin, size_t end)
 {
     const int sparse = labels && smoothing == 0; /* q is zero but at the label */
-    const acc_t spread = weight && !sparse ? row_dot(weight, NULL, cols) * (smoothing / (acc_t)cols) : smoothing;
+    const acc_t all = weight && !sparse ? row_dot(weight, NULL, cols) : (acc_t)cols; /* sum(w) */
+    const acc_t spread = cols > 0 ? all * (smoothing / (acc_t)cols) : 0;
     for (size_t i = begin; i < end; i++) {
         const real_t *xi = x + i * cols;
         real_t *dxi = dx ? dx + i * cols : NULL;

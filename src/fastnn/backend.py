@@ -28,6 +28,7 @@ except ImportError as error:  # a pure-Python installation, or a library that th
 ops: Any = reference if _core is None else _core
 
 BACKENDS = ("native", "reference")
+MAX_THREADS = 4096
 
 
 def backend() -> str:
@@ -91,8 +92,8 @@ def set_num_threads(n: int) -> None:
     """Let operations use up to `n` threads (an integer from 1); it overrides every environment variable."""
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
         raise TypeError(f"set_num_threads: expected an integer, got {type(n).__name__}")
-    if not 1 <= n <= 4096:
-        raise ValueError(f"set_num_threads: expected a number from 1 to 4096, got {n}")
+    if not 1 <= n <= MAX_THREADS:
+        raise ValueError(f"set_num_threads: expected a number from 1 to {MAX_THREADS}, got {n}")
     if _core is not None:
         _core.set_num_threads(int(n))
 
@@ -185,8 +186,8 @@ def _read_environment() -> None:
         if gemm := os.environ.get("FASTNN_GEMM"):
             _core.set_gemm_provider(gemm)
     if count := os.environ.get("FASTNN_NUM_THREADS"):
-        if not count.isdecimal():
-            raise ValueError(f"FASTNN_NUM_THREADS: expected a number from 1 to 4096, got {count}")
+        if not (count.isdecimal() and 1 <= int(count) <= MAX_THREADS):
+            raise ValueError(f"FASTNN_NUM_THREADS: expected a number from 1 to {MAX_THREADS}, got {count}")
         set_num_threads(int(count))
     if name := os.environ.get("FASTNN_BACKEND"):
         set_backend(name)

@@ -245,9 +245,7 @@ def batch_norm_backward(input, weight, grad_output, eps):
 @np.errstate(all="ignore")
 def batch_norm_inference(input, mean, var, weight, bias, eps):
     """Evaluation mode: y = (x - mean) / sqrt(var + eps) w + b with the given statistics."""
-    input, mean, var, weight, bias = checks.channels(
-        "BatchNorm1d", input, mean=mean, var=var, weight=weight, bias=bias
-    )
+    input, mean, var, weight, bias = checks.channels("BatchNorm1d", input, mean=mean, var=var, weight=weight, bias=bias)
     inv_std = 1 / np.sqrt(var + input.dtype.type(eps))
     normal = (input - _per_channel(mean, input, 0)) * _per_channel(inv_std, input, 0)
     return channel_scale_forward(normal, weight, bias)
@@ -278,7 +276,7 @@ DROPOUT_CHUNK = 1024  # elements drawn together: 128 Philox blocks of eight 16-b
 
 def philox4x32(counter, key):
     """Philox4x32-10: counter (4, n) and key (2,) of 32-bit numbers -> (4, n) random 32-bit numbers, as uint64."""
-    c0, c1, c2, c3 = (np.asarray(c, np.uint64) for c in counter)
+    c0, c1, c2, c3 = (np.atleast_1d(np.asarray(c, np.uint64)) for c in counter)
     k0, k1 = (int(k) for k in key)
     for _ in range(10):
         p0, p1 = _PHILOX_MULTIPLIERS[0] * c0, _PHILOX_MULTIPLIERS[1] * c2

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURE = "fastnn.architecture"
 MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors library
+MAX_EXCESS = 1 << 20  # parameters: layers may be described that have none, such as BatchNorm1d(8, affine=False)
 MAX_AXES = 32  # as many as every NumPy release allows
 DTYPES = {
     "F64": "<f8",
@@ -64,7 +65,7 @@ def save(model: Module, path: PathLike, metadata: Mapping[str, str] | None = Non
     OSError
         If the file cannot be written.
     TypeError
-        If metadata are not strings, or the model has a layer that has no description.
+        If metadata are not strings, or the model has a layer that is not fastnn's own.
 
     Examples
     --------
@@ -115,11 +116,33 @@ def build(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str], name: 
     if ARCHITECTURE not in metadata:
         raise ValueError(f"{name}: expected a model that fastnn saved, got a file without {ARCHITECTURE!r}")
     try:
-        model = nn.from_config(json.loads(metadata[ARCHITECTURE]))
+        config = json.loads(metadata[ARCHITECTURE])
+        _check_sizes(config, sum(tensor.size for tensor in tensors.values()))
+        model = nn.from_config(config)
         model.load_state_dict(tensors)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, MemoryError) as error:
         raise ValueError(f"{name}: expected a model of fastnn's layers: {error}") from error
     return model
+
+
+def _layers(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The descriptions of a layer and of all below it."""
+    yield config
+    for layer in config.get("modules", ()):
+        yield from _layers(layer)
+
+
+def _check_sizes(config: Mapping[str, Any], held: int) -> None:
+    """Raise before layers are built that are far larger than what the file holds for them.
+
+    A layer has at least as many parameters as the product of its arguments that end in "features", or none at all.
+    """
+    claimed = sum(
+        math.prod(n for name, n in layer.items() if name.endswith("features") and type(n) is int and n > 0)
+        for layer in _layers(config)
+    )
+    if claimed > held + MAX_EXCESS:
+        raise ValueError(f"its architecture has {claimed} parameters or more, the file holds {held}")
 
 
 def save_tensors(tensors: Mapping[str, Any], path: PathLike, metadata: Mapping[str, str] | None = None) -> None:

@@ -146,6 +146,7 @@ class Trainer:
         rng: int | np.random.Generator | None = None,
         progress: bool = True,
         schedule: Any = None,
+        drop_last: bool = False,
     ) -> History:
         """Train for a number of passes over the data.
 
@@ -174,6 +175,9 @@ class Trainer:
         schedule : scheduler of fastnn.optim.lr_scheduler, optional
             Its `step` is called after each epoch; that of `ReduceLROnPlateau` with the validation loss, if there is
             one, else with the training loss.
+        drop_last : bool
+            Whether each epoch leaves out a last batch of fewer rows. `BatchNorm1d` needs it where that batch would
+            have one row.
 
         Returns
         -------
@@ -186,9 +190,9 @@ class Trainer:
         reduction). The model trains in training mode, and has its mode back afterwards, after an exception too.
         """
         epochs = positive_int("Trainer.fit", "epochs", epochs)
-        loader = batches(X, Y, batch_size, shuffle, generator(rng))
+        loader = batches(X, Y, batch_size, shuffle, generator(rng), drop_last)
         if len(loader) == 0:
-            raise ValueError("Trainer.fit: expected at least one row to train on, got none")
+            raise ValueError(f"Trainer.fit: expected at least one batch to train on, got {len(loader.X)} rows")
         history, callbacks = History(), list(callbacks)
         with _mode(self.model, training=True), _progress(progress, epochs, len(loader)) as (on_batch, on_epoch):
             for epoch in range(1, epochs + 1):
@@ -208,15 +212,16 @@ class Trainer:
     def _epoch(self, loader: Any, on_batch: Callable[[], object]) -> Record:
         """One pass over the batches: mean loss, accuracy of class targets, learning rate, seconds."""
         start = time.perf_counter()
-        total, hits, counted, rate = 0.0, 0, 0, float(self.optimizer.lr)
+        total, rows, hits, counted, rate = 0.0, 0, 0, 0, float(self.optimizer.lr)
         summed = getattr(self.criterion, "reduction", "mean") == "sum"
         for x, y in loader:
             loss, output = self._step(x, y)
+            rows += len(x)
             total += loss if summed else loss * len(x)
             new_hits, new_counted = self._hits(output, y)
             hits, counted = hits + new_hits, counted + new_counted
             on_batch()
-        record = {"loss": total if summed else total / len(loader.X)}
+        record = {"loss": total if summed else total / rows}
         if counted:
             record["accuracy"] = hits / counted
         return {**record, "lr": rate, "seconds": time.perf_counter() - start}

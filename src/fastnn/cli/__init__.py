@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from .. import __version__, show_config
+from .. import __version__, get_num_threads, show_config, threads
 from .common import UsageError
 from .predict import predict
 from .train import ACTIVATIONS, OPTIMIZERS, train
@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     where = f"fastnn {arguments.command}"
     try:
         run: Callable[[argparse.Namespace], None] = arguments.run
-        run(arguments)
+        with threads(getattr(arguments, "threads", None) or get_num_threads()):
+            run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"{where}: interrupted", file=sys.stderr)
@@ -73,8 +74,15 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help explains the options)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="fastnn",
         description="Train a neural network on a file and predict with it.",
         epilog="example: fastnn train digits --out digits.safetensors",
@@ -113,10 +121,13 @@ def _train_parser(subparsers: Any) -> None:
         help=f"after each hidden layer: {', '.join(ACTIVATIONS)} (default: relu)",
     )  # fmt: skip
     network.add_argument(
-        "--dropout", type=_number(0, 1), default=0.2, metavar="P",
-        help="probability of dropping a hidden unit in training (default: 0.2)",
+        "--dropout", type=_number(0, 1), metavar="P",
+        help="probability of dropping a hidden unit in training (default: 0.2 for classification, else 0)",
     )  # fmt: skip
-    network.add_argument("--batch-norm", action="store_true", help="normalise each hidden layer over the batch")
+    network.add_argument(
+        "--batch-norm", action=argparse.BooleanOptionalAction,
+        help="normalise each hidden layer over the batch or not (default: for classification)",
+    )  # fmt: skip
     training = parser.add_argument_group("the training")
     training.add_argument(
         "--optimizer", choices=OPTIMIZERS, default="adam", metavar="NAME",
@@ -130,10 +141,10 @@ def _train_parser(subparsers: Any) -> None:
     training.add_argument(
         "--epochs", type=_integer(1), default=20, metavar="N", help="passes over the data (default: 20)"
     )
-    training.add_argument("--batch-size", type=_integer(1), default=64, metavar="N", help="rows a step (default: 64)")
+    training.add_argument("--batch-size", type=_integer(1), default=32, metavar="N", help="rows a step (default: 32)")
     training.add_argument("--seed", type=_integer(0), default=0, metavar="N", help="of all randomness (default: 0)")
     training.add_argument(
-        "--threads", type=_integer(1), metavar="N", help="most threads to use (default: as many as pay)"
+        "--threads", type=_integer(1, 4096), metavar="N", help="most threads to use (default: as many as pay)"
     )
     data = parser.add_argument_group("the data")
     data.add_argument(
@@ -159,7 +170,7 @@ def _predict_parser(subparsers: Any) -> None:
     parser.add_argument("data", metavar="DATA", help="what to predict, see below; of a folder, its test files")
     parser.add_argument("--out", metavar="FILE", help="write the predictions there and print the score alone")
     parser.add_argument(
-        "--threads", type=_integer(1), metavar="N", help="most threads to use (default: as many as pay)"
+        "--threads", type=_integer(1, 4096), metavar="N", help="most threads to use (default: as many as pay)"
     )
     _csv_options(parser, "target column of a .csv file, if it is another than in training")
 
@@ -179,10 +190,10 @@ def _sizes(text: str) -> list[int]:
     return [] if text == "none" else [_integer(1)(size) for size in text.split(",")]
 
 
-def _integer(low: int) -> Callable[[str], int]:
+def _integer(low: int, high: int = 1 << 31) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.strip().isdecimal() or int(text) < low:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {low}, got {text!r}")
+        if not text.strip().isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, got {text!r}")
         return int(text)
 
     return parse

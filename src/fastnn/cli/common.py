@@ -29,11 +29,12 @@ def csv_options(arguments: argparse.Namespace, target: int | str) -> CsvOptions:
     return CsvOptions(target, header, delimiter)
 
 
-def check_outputs(*paths: str | None) -> None:
-    """Raise unless a file can be written at each path."""
-    for path in paths:
-        if path is None:
-            continue
+def check_outputs(inputs: list[str], *outputs: str | None) -> None:
+    """Raise unless a file can be written at each output, none of which may be an input or another output."""
+    paths = [path for path in outputs if path is not None]
+    for number, path in enumerate(paths):
+        if os.path.realpath(path) in map(os.path.realpath, [*inputs, *paths[:number]]):
+            raise UsageError(f"expected different files to read and to write, got {path} twice")
         if os.path.isdir(path):
             raise IsADirectoryError(errno.EISDIR, "expected a file to write, got a folder", path)
         if os.path.exists(path) and not (os.path.isfile(path) and os.access(path, os.W_OK)):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import serialization, set_num_threads
+from .. import serialization
 from ..data.tables import csv_columns
 from ..trainer import Trainer
 from .common import check_outputs, csv_options, score
@@ -19,13 +19,11 @@ from .sources import CsvOptions, is_csv, read
 
 def predict(arguments: argparse.Namespace) -> None:
     """Print the predictions, one a line, or write them to a file; then the score if the data has targets."""
-    check_outputs(arguments.out)
+    check_outputs([arguments.model, arguments.data], arguments.out)
     tensors, metadata = serialization.load_tensors(arguments.model)
     preparation = Preparation.loads(arguments.model, metadata)
     model = serialization.build(tensors, metadata, arguments.model)
     X, truth = _rows_to_predict(arguments, preparation)
-    if arguments.threads:
-        set_num_threads(arguments.threads)
     output = Trainer(model, None, None).predict(preparation.inputs(X))  # type: ignore[arg-type]
     expected = (len(X), len(preparation.classes) or 1)
     if output.shape != expected:

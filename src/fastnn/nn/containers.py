@@ -68,6 +68,8 @@ class Sequential(Module):
                 inputs.append(input)
                 input = layer.forward(input)
         except Exception as error:
+            for layer in reversed(self._layers[: len(inputs) - 1]):
+                layer.undo_output()
             self._note(error, len(inputs) - 1)
             raise
         self._inputs, self._mode = inputs, self.training

@@ -71,6 +71,9 @@ class Dropout(Module):
         self.step += 1
         return output
 
+    def undo_output(self) -> None:
+        self.step -= self.training
+
     def update_grad_input(self, input: Array, grad_output: Array) -> Array:
         if np.shape(grad_output) != np.shape(input):
             elementwise("Dropout", input=input, grad_output=grad_output)  # raises

@@ -132,6 +132,14 @@ class Module(Described):
     def acc_grad_params(self, input: Array, grad_output: Array) -> None:
         """Hook: add the gradients of the loss by the parameters to the gradient arrays; nothing without parameters."""
 
+    def undo_output(self) -> None:
+        """Hook: take back what the last `update_output` changed for good, such as running statistics.
+
+        A container calls it on the layers that had run when a later one raised.
+        """
+        for child in self.children():
+            child.undo_output()
+
     # The tree
 
     def named_children(self) -> Iterator[tuple[str, Module]]:

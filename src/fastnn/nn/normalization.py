@@ -103,6 +103,8 @@ class BatchNorm1d(_PerChannel):
     """
 
     buffer_names = ("running_mean", "running_var", "num_batches_tracked")
+    _caches = (*Module._caches, "_before")
+    _before: tuple[Array, Array, int] | None = None  # the buffers before the last forward, if it changed them
     config_names = ("num_features", "eps", "momentum", "affine", "track_running_stats")
 
     def __init__(
@@ -139,6 +141,7 @@ class BatchNorm1d(_PerChannel):
             self.num_batches_tracked.fill(0)
 
     def update_output(self, input: Array) -> Array:
+        self._before = None
         if not self._uses_batch(input):
             return backend.ops.batch_norm_inference(
                 input, self.running_mean, self.running_var, self.weight, self.bias, self.eps
@@ -172,13 +175,22 @@ class BatchNorm1d(_PerChannel):
     def _track(self, mean: Array, var: Array, count: int) -> None:
         """Move the running statistics towards those of a batch of `count` values per channel, writing over these."""
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-        share = 1 / (int(self.num_batches_tracked) + 1) if self.momentum is None else self.momentum
+        batches = int(self.num_batches_tracked)
+        self._before = self.running_mean.copy(), self.running_var.copy(), batches
+        share = 1 / (batches + 1) if self.momentum is None else self.momentum
         mean *= share
         mean += (1 - share) * self.running_mean
         var *= share * count / (count - 1)
         var += (1 - share) * self.running_var
         self.running_mean[...], self.running_var[...] = mean, var
-        self.num_batches_tracked += 1
+        self.num_batches_tracked[...] = batches + 1
+
+    def undo_output(self) -> None:
+        if self._before is None:
+            return
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        self.running_mean[...], self.running_var[...], self.num_batches_tracked[...] = self._before
+        self._before = None
 
 
 class ChannelwiseScale(_PerChannel):
