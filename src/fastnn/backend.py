@@ -18,7 +18,7 @@ import numpy as np
 
 from . import reference
 
-# A thread of libgomp that waits for the others spins for milliseconds by default, so that beside another busy process it
+# A waiting thread of libgomp spins for milliseconds by default, so that beside another busy process it
 # is descheduled for whole time slices: unary_backward("tanh") at (128, 1000) takes two threads 26 us on a quiet machine
 # of two cores, 12,000 us beside one busy process. With 30,000 turns, about 30 us, it takes 29 and 35 us. libgomp reads
 # the variable once, when _core loads it; the environment is left as it was.
