@@ -68,7 +68,7 @@ static const real_t LOG1P_POLY[] = {
     0x1.a8f9721f1e4afp-16,
 };
 
-/* erf(x) = x + x q(x^2), |x| <= 0.921875; 0.0098 ULP */
+/* erf(x) = x + x q(x^2), |x| <= ERF_SPLIT; 0.0098 ULP */
 static const real_t ERF_POLY[] = {
     0x1.06eba8214db69p-3,
     -0x1.812746b0379dfp-2,
@@ -84,7 +84,7 @@ static const real_t ERF_POLY[] = {
     -0x1.c9e884d1d09ffp-31,
 };
 
-/* erf(x) = 1 - exp(q(x)), 0.921875 <= x <= 6; 0.022 ULP */
+/* erf(x) = 1 - exp(q(x)), ERF_SPLIT <= x <= ERF_ONE; 0.022 ULP */
 static const real_t ERF_TAIL_POLY[] = {
     -0x1.7089d03166f8dp-24,
     -0x1.20dd65d383ad8p+0,
@@ -107,7 +107,7 @@ static const real_t ERF_TAIL_POLY[] = {
     0x1.6cc134bcca908p-40,
 };
 
-/* Phi(-a) = exp(-a^2/2) t q(t - 1/2), t = 1 / (1 + a/4); 0.013 ULP */
+/* Phi(-a) = exp(-a^2/2) t q(t - 1/2), t = 1 / (1 + a/4), 0 <= a <= CDF_ZERO; 0.013 ULP */
 static const real_t CDF_POLY[] = {
     0x1.82b4bb8c94dcep-3,
     0x1.373e3a893c28ap-2,
@@ -149,15 +149,16 @@ static const real_t EXP_POLY[] = {
     0x1.6bec24p-10f,
 };
 
-/* log(1 + f) = f - f^2/2 + f^3 q(f), sqrt(1/2) <= 1 + f <= sqrt(2); 0.53 ULP */
+/* log(1 + f) = f - f^2/2 + f^3 q(f), sqrt(1/2) <= 1 + f <= sqrt(2); 0.098 ULP */
 static const real_t LOG_POLY[] = {
-    0x1.5556d8p-2f,
-    -0x1.00038p-2f,
-    0x1.98d7f6p-3f,
-    -0x1.538264p-3f,
-    0x1.317458p-3f,
-    -0x1.2431f6p-3f,
-    0x1.645cc2p-4f,
+    0x1.555554p-2f,
+    -0x1.000226p-2f,
+    0x1.99a006p-3f,
+    -0x1.54724ap-3f,
+    0x1.22da4p-3f,
+    -0x1.0d8542p-3f,
+    0x1.055a6ap-3f,
+    -0x1.38b2d6p-4f,
 };
 
 /* log(1 + t) = t + t^2 q(t - 1/2), 0 <= t <= 1; 0.086 ULP */
@@ -173,7 +174,7 @@ static const real_t LOG1P_POLY[] = {
     -0x1.b2f59p-9f,
 };
 
-/* erf(x) = x + x q(x^2), |x| <= 0.921875; 0.0068 ULP */
+/* erf(x) = x + x q(x^2), |x| <= ERF_SPLIT; 0.0068 ULP */
 static const real_t ERF_POLY[] = {
     0x1.06eba8p-3f,
     -0x1.812744p-2f,
@@ -184,7 +185,7 @@ static const real_t ERF_POLY[] = {
     0x1.5f1156p-14f,
 };
 
-/* erf(x) = 1 - exp(q(x)), 0.921875 <= x <= 4; 0.00075 ULP */
+/* erf(x) = 1 - exp(q(x)), ERF_SPLIT <= x <= ERF_ONE; 0.00075 ULP */
 static const real_t ERF_TAIL_POLY[] = {
     0x1.6f6756p-13f,
     -0x1.21280cp+0f,
@@ -196,7 +197,7 @@ static const real_t ERF_TAIL_POLY[] = {
     -0x1.625126p-16f,
 };
 
-/* Phi(-a) = exp(-a^2/2) t q(t - 1/2), t = 1 / (1 + a/4); 0.15 ULP */
+/* Phi(-a) = exp(-a^2/2) t q(t - 1/2), t = 1 / (1 + a/4), 0 <= a <= CDF_ZERO; 0.15 ULP */
 static const real_t CDF_POLY[] = {
     0x1.82b4bcp-3f,
     0x1.373e38p-2f,

@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+import numpy as np
+
 from .. import __version__, get_num_threads, show_config, threads
+from . import predict, train
 from .common import UsageError
-from .predict import predict
-from .train import ACTIVATIONS, OPTIMIZERS, train
+from .train import ACTIVATIONS, OPTIMIZERS
 
 DATA_HELP = """\
 DATA is one of
@@ -48,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     where = f"fastnn {arguments.command}"
     try:
         run: Callable[[argparse.Namespace], None] = arguments.run
-        with threads(getattr(arguments, "threads", None) or get_num_threads()):
+        # A training that diverges is reported as an error of its own, not by NumPy's warnings as well.
+        with threads(getattr(arguments, "threads", None) or get_num_threads()), np.errstate(all="ignore"):
             run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -75,7 +78,13 @@ def _one_line(error: Exception) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors in one line, without the usage above it."""
+    """Errors in one line, without the usage above it; an unknown option is refused by the command it was given to."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help explains the options)\n")
@@ -109,7 +118,7 @@ def _command(subparsers: Any, name: str, run: Callable[..., None], summary: str,
 
 
 def _train_parser(subparsers: Any) -> None:
-    parser = _command(subparsers, "train", train, "train a network and test it", TRAIN_HELP)
+    parser = _command(subparsers, "train", train.run, "train a network and test it", TRAIN_HELP)
     parser.add_argument("data", metavar="DATA", help="what to train on, see below")
     network = parser.add_argument_group("the network")
     network.add_argument(
@@ -165,7 +174,7 @@ def _train_parser(subparsers: Any) -> None:
 
 def _predict_parser(subparsers: Any) -> None:
     summary = "predict with a model that `fastnn train` saved, one line a row"
-    parser = _command(subparsers, "predict", predict, summary, PREDICT_HELP)
+    parser = _command(subparsers, "predict", predict.run, summary, PREDICT_HELP)
     parser.add_argument("model", metavar="MODEL", help="the file that `fastnn train --out` wrote")
     parser.add_argument("data", metavar="DATA", help="what to predict, see below; of a folder, its test files")
     parser.add_argument("--out", metavar="FILE", help="write the predictions there and print the score alone")

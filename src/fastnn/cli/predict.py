@@ -17,7 +17,7 @@ from .preparation import CLASSIFICATION, Preparation, as_labels
 from .sources import CsvOptions, is_csv, read
 
 
-def predict(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print the predictions, one a line, or write them to a file; then the score if the data has targets."""
     check_outputs([arguments.model, arguments.data], arguments.out)
     tensors, metadata = serialization.load_tensors(arguments.model)
@@ -80,4 +80,4 @@ def _write(file: Any, predicted: np.ndarray, header: str | None = None) -> None:
     writer = csv.writer(file, lineterminator="\n")
     if header:
         writer.writerow([header])
-    writer.writerows([value] for value in predicted.tolist())
+    writer.writerows([f"{value:.9g}" if isinstance(value, float) else value] for value in predicted.tolist())

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import nn, optim, serialization
 from ..data import standardize, train_test_split
+from ..data.arrays import test_count
 from ..data.tables import csv_columns
 from ..trainer import History, Trainer
 from .common import check_outputs, check_picture, csv_options, score
@@ -38,7 +39,7 @@ MOMENTUM = 0.9  # of SGD
 TEST_SIZE = 0.2
 
 
-def train(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Read, split, train, test, save; everything that can be refused is refused before the training."""
     check_outputs([arguments.data], arguments.out, arguments.plot)
     if arguments.plot:
@@ -100,9 +101,7 @@ def _split(
     if share == 0:
         return source.X, source.X[:0], y, y[:0]
     if source.ordered:
-        kept = size - round(share * size)
-        if not 0 < kept < size:
-            raise ValueError(f"expected rows to train and to test on, got a test size of {share:g} of {size} rows")
+        kept = size - test_count("--test-size", share, size)
         return source.X[:kept], source.X[kept:], y[:kept], y[kept:]
     return train_test_split(source.X, y, share, rng, stratify=task == CLASSIFICATION)
 

@@ -56,7 +56,7 @@ def train_test_split(
     X, Y = rows(where, "X", X), rows(where, "Y", Y)
     if len(X) != len(Y):
         raise ValueError(f"{where}: expected X and Y of one length, got {len(X)} and {len(Y)} rows")
-    count = _test_count(where, test_size, len(X))
+    count = test_count(where, test_size, len(X))
     random = generator(rng)
     order = random.permutation(len(X))
     if stratify:
@@ -65,7 +65,7 @@ def train_test_split(
     return X[train], X[test], Y[train], Y[test]
 
 
-def _test_count(where: str, test_size: float | int, size: int) -> int:
+def test_count(where: str, test_size: float | int, size: int) -> int:
     """How many of `size` rows are for testing."""
     if isinstance(test_size, bool) or not isinstance(test_size, (int, float, np.integer, np.floating)):
         raise TypeError(f"{where}: expected test_size as a number, got {test_size!r}")
@@ -89,8 +89,7 @@ def _stratified(where: str, order: np.ndarray, Y: np.ndarray, count: int, rng: n
             f"{where}: expected at least one row of each of the {len(classes)} classes to train on, "
             f"got {len(Y) - count} rows to train on"
         )
-    share, remainder = np.divmod(sizes * count, len(Y))
-    taken = np.minimum(share, sizes - 1)
+    taken, remainder = np.divmod(sizes * count, len(Y))
     by_remainder = np.argsort(-remainder, kind="stable")
     while taken.sum() < count:
         room = [c for c in by_remainder if taken[c] < sizes[c] - 1]

@@ -1,0 +1,86 @@
+"""What PyTorch calls the operations of the registry: name -> a function of torch and of the tensors, or None."""
+
+from __future__ import annotations
+
+import numpy as np
+
+UNARY = {
+    "relu": lambda F, x: F.relu(x),
+    "leaky_relu": lambda F, x: F.leaky_relu(x, 0.125),
+    "elu": lambda F, x: F.elu(x, 1.25),
+    "selu": lambda F, x: F.selu(x),
+    "softplus": lambda F, x: F.softplus(x, 2, 8),
+    "sigmoid": lambda F, x: x.sigmoid(),
+    "tanh": lambda F, x: x.tanh(),
+    "gelu": lambda F, x: F.gelu(x),
+    "gelu_tanh": lambda F, x: F.gelu(x, approximate="tanh"),
+    "silu": lambda F, x: F.silu(x),
+    "mish": lambda F, x: F.mish(x),
+    "hardtanh": lambda F, x: F.hardtanh(x, -1, 1.5),
+}
+LOSS = {
+    "mse": lambda F, x, t: F.mse_loss(x, t, reduction="sum"),
+    "l1": lambda F, x, t: F.l1_loss(x, t, reduction="sum"),
+    "huber": lambda F, x, t: F.huber_loss(x, t, reduction="sum", delta=0.75),
+    "bce_with_logits": lambda F, x, t: F.binary_cross_entropy_with_logits(x, t, reduction="sum"),
+}
+FORWARD = {
+    "linear_forward": lambda F, a: F.linear(a["input"], a["weight"], a["bias"]),
+    "unary_forward": lambda F, a: UNARY[a["name"]](F, a["input"]),
+    "softmax_forward": lambda F, a: a["input"].softmax(-1),
+    "log_softmax_forward": lambda F, a: a["input"].log_softmax(-1),
+    "channel_scale_forward": lambda F, a: a["input"] * a["weight"] + a["bias"],
+    "batch_norm_forward": lambda F, a: F.batch_norm(
+        a["input"], None, None, a["weight"], a["bias"], True, 0.1, a["eps"]
+    ),
+    "batch_norm_inference": lambda F, a: F.batch_norm(
+        a["input"], a["mean"], a["var"], a["weight"], a["bias"], False, 0.1, a["eps"]
+    ),
+    "dropout": lambda F, a: F.dropout(a["input"], a["p"]),
+    "loss_forward": lambda F, a: LOSS[a["name"]](F, a["input"], a["target"]),
+    "nll_forward": lambda F, a: F.nll_loss(a["input"], a["target"], a["weight"], reduction="sum"),
+    "cross_entropy_forward": lambda F, a: F.cross_entropy(
+        a["input"], a["target"], a["weight"], reduction="sum", label_smoothing=a["label_smoothing"]
+    ),
+    "square_sum": lambda F, a: a["array"].square().sum(),
+    "scale_": lambda F, a: a["array"].mul_(a["factor"]),
+    "clip_": lambda F, a: a["array"].clamp_(a["low"], a["high"]),
+}
+
+
+def _backward(forward):
+    """The backward pass alone: the graph is built once and kept."""
+
+    def prepare(torch, arguments):
+        leaf = arguments["input"].requires_grad_()
+        output = forward(torch.nn.functional, arguments)
+        seed = arguments.get("grad_output", torch.ones_like(output))
+        return lambda: torch.autograd.grad(output, leaf, seed, retain_graph=True)
+
+    return prepare
+
+
+def _linear_params(torch, a):
+    def run():
+        a["grad_weight"].addmm_(a["grad_output"].T, a["input"])
+        a["grad_bias"].add_(a["grad_output"].sum(0))
+
+    return run
+
+
+BACKWARD = {
+    "linear_backward_input": lambda torch, a: lambda: a["grad_output"] @ a["weight"],
+    "linear_backward_params": _linear_params,
+    **{name: _backward(FORWARD[name.replace("backward", "forward")])
+       for name in ("unary_backward", "softmax_backward", "log_softmax_backward", "loss_backward", "nll_backward",
+                    "cross_entropy_backward")},
+}  # fmt: skip
+
+
+def prepared(torch, operation, arguments):
+    """A function without arguments that does in PyTorch what the operation does, or None where there is none."""
+    tensors = {n: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for n, v in arguments.items()}
+    if operation.name in FORWARD:
+        forward = FORWARD[operation.name]
+        return lambda: forward(torch.nn.functional, tensors)
+    return BACKWARD[operation.name](torch, tensors) if operation.name in BACKWARD else None

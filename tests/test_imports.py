@@ -1,0 +1,119 @@
+"""The house rules of who may import whom, and that `import fastnn` brings nothing but NumPy."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastnn
+
+PACKAGE = Path(fastnn.__file__).parent
+KERNELS = Path(__file__).parents[1] / "csrc" / "kernels"
+
+# Lowest first. A module imports modules of lower lines alone, none of its own: no layer knows its sibling.
+LEVELS = """
+    checks
+    arguments
+    random reference _core
+    backend
+    nn.module optim.base data.batches
+    nn.* optim.* data.*
+    nn optim data
+    serialization
+    trainer
+    fastnn
+    cli.preparation cli.sources
+    cli.common
+    cli.predict cli.train
+    cli
+    __main__
+"""
+LEVEL = {name: number for number, line in enumerate(LEVELS.split("\n")) for name in line.split()}
+THIRD_PARTY = {"numpy"}  # at the top of a module; anything else is imported by the function that needs it
+
+
+def name_of(path):
+    """The dotted name of a file below the package; "fastnn" is the package itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "fastnn"
+
+
+def level(name):
+    family = name.rpartition(".")[0] + ".*"
+    assert name in LEVEL or family in LEVEL, f"{name} has no place in LEVELS of this test"
+    return LEVEL.get(name, LEVEL.get(family))
+
+
+MODULES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def imports(name):
+    """What a module imports when it is imported: (dotted names within the package, names of other packages)."""
+    own, others = set(), set()
+    package = name.split(".") if MODULES[name].name == "__init__.py" else name.split(".")[:-1]
+    package = [] if name == "fastnn" else package
+
+    def visit(node):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            return
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, ast.Import):
+            others.update(alias.name.partition(".")[0] for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            if node.level == 0:
+                others.add(node.module.partition(".")[0])
+            else:
+                base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
+                base = ".".join(part for part in base if part)
+                for alias in node.names:
+                    inner = f"{base}.{alias.name}" if base else alias.name
+                    own.add(inner if inner in MODULES or inner == "_core" else base or "fastnn")
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(MODULES[name].read_text(encoding="utf-8")))
+    return own, others
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_modules_import_lower_ones_alone(name):
+    own, others = imports(name)
+    for other in own:
+        assert level(other) < level(name), f"{name} imports {other}"
+    assert others <= set(sys.stdlib_module_names) | THIRD_PARTY
+
+
+def test_the_graph_is_read_rightly():
+    assert imports("nn.linear")[0] == {"backend", "arguments", "checks", "random", "nn.module"}
+    assert {"nn", "optim", "backend", "trainer"} <= imports("fastnn")[0]
+
+
+@pytest.mark.skipif(not KERNELS.is_dir(), reason="the sources of the kernels are not here")
+def test_kernels_include_neither_python_nor_blas_nor_each_other():
+    sources = sorted(KERNELS.glob("*.c"))
+    assert len(sources) > 5
+    for source in sources:
+        included = set(re.findall(r'#include\s+["<](.*?)[">]', source.read_text()))
+        local = {name for name in included if (KERNELS.parent / name).exists()}
+        assert included - local <= {"math.h", "stdint.h", "stddef.h", "string.h"}, source.name
+        assert not any(name.endswith(".c") or "kernels/" in name for name in included), source.name
+    everything = [*KERNELS.glob("*.c"), *KERNELS.parent.glob("*.[ch]")]
+    assert not [path.name for path in everything if "Python.h" in path.read_text()]
+    assert [path.name for path in everything if "cblas_" in path.read_text()] == ["blas.c"]
+
+
+def test_importing_fastnn_imports_numpy_and_nothing_else():
+    code = """if True:
+        import sys, numpy, importlib.metadata
+        before = set(sys.modules)
+        import fastnn, fastnn.cli
+        new = {name.partition(".")[0] for name in set(sys.modules) - before}
+        new = {name for name in new if "cython_" not in name}  # Cython registers modules of its own, for NumPy too
+        print(sorted(new - set(sys.stdlib_module_names) - {"fastnn", "numpy"}))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"

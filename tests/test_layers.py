@@ -1,0 +1,295 @@
+"""Every layer and criterion of the registry: true derivatives, dtypes, saved state, copies, printing, accumulation."""
+
+import copy
+import inspect
+import pickle
+
+import numpy as np
+import pytest
+from cases import CRITERIONS, LAYERS, build
+from support import DTYPES, assert_same_bits, same_bits
+
+import fastnn
+from fastnn import nn
+
+EPS, RTOL, ATOL = 1e-6, 1e-5, 1e-8  # central differences in float64 are exact to about 1e-9 of the largest term
+
+layers = pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.id)
+criterions = pytest.mark.parametrize("row", CRITERIONS, ids=lambda row: row.id)
+dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+modes = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    fastnn.manual_seed(0)
+
+
+def public(base):
+    return {name for name, value in vars(nn).items() if inspect.isclass(value) and issubclass(value, base)}
+
+
+def test_every_layer_and_criterion_has_a_row():
+    assert public(nn.Module) - {"Module"} == {row.name for row in LAYERS}
+    assert public(nn.Criterion) - {"Criterion"} == {row.name for row in CRITERIONS}
+
+
+def slopes(function, array):
+    """d function() / d array by central differences; the array is changed in place meanwhile."""
+    found = np.empty_like(array)
+    for index in np.ndindex(array.shape):
+        kept, values = array[index], []
+        for step in (EPS, -EPS):
+            array[index] = kept + step
+            values.append(function())
+        array[index] = kept
+        found[index] = (values[0] - values[1]) / (2 * EPS)
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Gradients
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@layers
+@modes
+def test_gradients_by_input_and_parameters_are_the_derivatives(row, training):
+    for shape in row.shapes:
+        layer, x = row.layer().train(training), row.input(shape)
+        if training and row.name == "BatchNorm1d":
+            x = x + 3 * np.arange(x.shape[1]).reshape(1, -1, *(1,) * (x.ndim - 2))
+        fresh = copy.deepcopy(layer)  # every evaluation starts from it: the same mask, the same statistics
+        dy = np.random.default_rng(2).standard_normal(layer.forward(x).shape)
+        layer.zero_grad()
+        dx = layer.backward(x, dy)
+        assert dx.shape == x.shape
+
+        def loss(fresh=fresh, x=x, dy=dy):
+            return float((copy.deepcopy(fresh).forward(x) * dy).sum())
+
+        np.testing.assert_allclose(dx, slopes(loss, x), RTOL, ATOL, err_msg=f"input {shape}")
+        for (name, param), grad in zip(fresh.named_parameters(), layer.grad_parameters(), strict=True):
+            np.testing.assert_allclose(grad, slopes(loss, param), RTOL, ATOL, err_msg=f"{name} {shape}")
+
+
+@criterions
+def test_gradients_of_criterions_are_the_derivatives(row):
+    criterion, x, target = row.criterion(), row.input(), row.targets()
+    if row.name in ("L1Loss", "HuberLoss"):  # away from the kinks
+        x = np.where(np.abs(np.abs(x - target) - getattr(criterion, "delta", 0)) < 1e-3, x + 0.01, x)
+    grad = criterion.backward(x, target)
+    assert isinstance(criterion.forward(x, target), float) and grad.shape == x.shape
+    np.testing.assert_allclose(grad, slopes(lambda: criterion.forward(x, target), x), RTOL, ATOL)
+
+
+@dtypes
+@criterions
+def test_criterions_keep_the_dtype_of_the_input(row, dtype):
+    criterion, x, target = row.criterion(), row.input(dtype), row.targets(dtype)
+    exact = row.criterion()
+    loss, grad = criterion.forward(x, target), criterion.backward(x, target)
+    assert grad.dtype == dtype
+    wide = target.astype(float) if target.dtype.kind == "f" else target
+    np.testing.assert_allclose(loss, exact.forward(x.astype(float), wide), rtol=1e-5)
+    np.testing.assert_allclose(grad, exact.backward(x.astype(float), wide), rtol=1e-4, atol=1e-6)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Dtypes, shapes, and whose arrays they are
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@layers
+@dtypes
+@modes
+def test_everything_stays_in_the_dtype_of_input_and_parameters(row, dtype, training):
+    layer = row.layer(dtype).train(training)
+    exact = copy.deepcopy(layer).astype(np.float64)
+    for shape in row.shapes:
+        x = row.input(shape, dtype)
+        y = layer.forward(x)
+        dy = np.random.default_rng(2).standard_normal(y.shape).astype(dtype)
+        dx = layer.backward(x, dy)
+        assert y.dtype == dx.dtype == dtype
+        assert {a.dtype for a in (*layer.parameters(), *layer.grad_parameters())} <= {np.dtype(dtype)}
+        tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == np.float32 else {"rtol": 1e-12, "atol": 1e-12}
+        np.testing.assert_allclose(y, exact.forward(x.astype(float)), **tolerance)
+        np.testing.assert_allclose(dx, exact.backward(x.astype(float), dy.astype(float)), **tolerance)
+        for grad, same in zip(layer.grad_parameters(), exact.grad_parameters(), strict=True):
+            np.testing.assert_allclose(grad, same, **tolerance)
+
+
+@layers
+@modes
+def test_arrays_of_earlier_calls_are_not_changed_by_later_ones(row, training):
+    for shape in row.shapes:
+        layer = row.layer().train(training)
+        x, other = row.input(shape), row.input(shape, seed=9)
+        y = layer.forward(x)
+        dx = layer.backward(x, np.ones_like(y))
+        kept = x.copy(), np.array(y), np.array(dx)
+        for _ in range(3):
+            layer.backward(other, 2 * np.ones_like(layer.forward(other)))
+        layer.zero_grad()
+        assert all(same_bits(a, b) for a, b in zip((x, y, dx), kept, strict=True))
+
+
+@layers
+@modes
+def test_outputs_are_kept_as_attributes_and_calls_are_forwards(row, training):
+    layer = row.layer().train(training)
+    x = row.input(row.shapes[0])
+    y = copy.deepcopy(layer)(x)
+    assert_same_bits([layer.forward(x)], [y])
+    dx = layer.backward(x, np.ones_like(y))
+    assert layer.output.shape == y.shape and layer.grad_input is dx
+
+
+@layers
+def test_layers_take_an_empty_batch(row):
+    for shape in row.shapes:
+        if len(shape) == 1 or row.call == "Flatten(0, -2)" or row.call == "Softmax(0)":
+            continue
+        layer = row.layer()
+        before = layer.state_dict()
+        y = layer.forward(np.empty((0, *shape[1:])))
+        assert y.shape[0] == 0 and layer.backward(np.empty((0, *shape[1:])), np.empty(y.shape)).shape == (0, *shape[1:])
+        assert all(same_bits(value, before[name]) for name, value in layer.state_dict().items())
+        assert not any(grad.any() for grad in layer.grad_parameters())
+
+
+@criterions
+def test_criterions_take_an_empty_batch(row):
+    criterion, x, target = row.criterion(), row.input()[:0], row.targets()[:0]
+    assert criterion.forward(x, target) == 0.0
+    assert criterion.backward(x, target).shape == (0, row.C)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Accumulation
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@layers
+@modes
+def test_gradients_accumulate_until_they_are_zeroed(row, training):
+    layer = row.layer().train(training)
+    x = row.input(row.shapes[0])
+    y = layer.forward(x)
+    dy = np.random.default_rng(3).standard_normal(y.shape)
+    layer.zero_grad()
+    layer.backward(x, dy)
+    live = layer.grad_parameters()
+    once = [grad.copy() for grad in live]
+    layer.backward(x, dy)
+    for grad, first in zip(live, once, strict=True):
+        np.testing.assert_allclose(grad, 2 * first, rtol=1e-12, atol=1e-12)
+    layer.zero_grad()
+    assert not any(grad.any() for grad in live)
+    assert all(a is b for a, b in zip(layer.grad_parameters(), live, strict=True))
+
+
+@layers
+@modes
+def test_the_hooks_do_the_halves_of_backward(row, training):
+    layer = row.layer().train(training)
+    x = row.input(row.shapes[0])
+    dy = np.random.default_rng(3).standard_normal(layer.forward(x).shape)
+    layer.zero_grad()
+    dx = layer.backward(x, dy)
+    grads = [grad.copy() for grad in layer.grad_parameters()]
+    layer.zero_grad()
+    np.testing.assert_allclose(layer.update_grad_input(x, dy), dx, rtol=1e-14)
+    assert not any(grad.any() for grad in layer.grad_parameters())
+    layer.acc_grad_params(x, dy)
+    for grad, same in zip(layer.grad_parameters(), grads, strict=True):
+        np.testing.assert_allclose(grad, same, rtol=1e-14)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Copies, saved state, printing
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def assert_same_behaviour(one, other, x):
+    """Both give the same outputs and gradients, bit for bit, in a training step and in evaluation."""
+    for training in (True, False):
+        results = []
+        for layer in (one, other):
+            layer.train(training).zero_grad()
+            y = layer.forward(x)
+            results.append([y, layer.backward(x, np.ones_like(y)), *layer.grad_parameters(), *layer.parameters()])
+        assert_same_bits(*results)
+
+
+@layers
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))], ids=["deepcopy", "pickle"]
+)
+def test_copies_behave_the_same_and_share_nothing(row, copied):
+    layer, x = row.layer(), row.input(row.shapes[0])
+    layer.backward(x, np.ones_like(layer.forward(x)))
+    twin = copied(layer)
+    assert twin.output is None or copied is copy.deepcopy
+    assert not any(np.may_share_memory(a, b) for a in layer.parameters() for b in twin.parameters())
+    assert_same_behaviour(layer, twin, x)
+
+
+@layers
+def test_the_state_of_one_layer_can_be_loaded_into_another(row):
+    layer, x = row.layer(seed=0), row.input(row.shapes[0])
+    other = row.layer(seed=1)
+    state = layer.state_dict()
+    assert (
+        list(state) == [name for name, _ in (*layer.named_parameters(), *layer.named_buffers())]
+        or row.name == "Sequential"
+    )
+    assert set(state) == {name for name, _ in (*layer.named_parameters(), *layer.named_buffers())}
+    live = other.parameters()
+    other.load_state_dict(state)
+    assert all(a is b for a, b in zip(other.parameters(), live, strict=True))
+    if "Dropout" not in row.call:  # a mask's key is not in the state_dict
+        assert_same_behaviour(layer, other, x)
+    assert not any(np.may_share_memory(a, b) for a in state.values() for b in layer.parameters())
+
+
+@layers
+def test_astype_converts_and_keeps_the_layout(row):
+    layer = row.layer(np.float32)
+    orders = [(array.flags.c_contiguous, array.flags.f_contiguous) for array in layer.parameters()]
+    before = layer.state_dict()
+    assert layer.astype(np.float64) is layer
+    for array, grad, order in zip(layer.parameters(), layer.grad_parameters(), orders, strict=True):
+        assert array.dtype == grad.dtype == np.float64
+        assert (array.flags.c_contiguous, array.flags.f_contiguous) == order
+    for name, array in layer.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("row", [row for row in LAYERS if row.name != "Sequential"], ids=lambda row: row.id)
+def test_the_repr_of_a_layer_builds_its_twin(row):
+    layer = row.layer()
+    twin = build(repr(layer), nn)
+    assert type(twin) is type(layer) and repr(twin) == repr(layer) and twin.config() == {
+        **layer.config(), **({"dtype": "float32"} if "dtype" in layer.config() else {})}  # fmt: skip
+
+
+@criterions
+def test_the_repr_of_a_criterion_builds_its_twin(row):
+    criterion = row.criterion()
+    twin = build(repr(criterion), nn, array=np.array, float64=np.float64)
+    x, target = row.input(), row.targets()
+    assert type(twin) is type(criterion) and twin.forward(x, target) == criterion.forward(x, target)
+    copied = pickle.loads(pickle.dumps(criterion))
+    assert repr(copied) == repr(criterion) and copied.forward(x, target) == criterion.forward(x, target)
+
+
+@layers
+def test_the_configuration_builds_the_same_architecture(row):
+    layer = row.layer(np.float64)
+    twin = nn.from_config(layer.config())
+    assert repr(twin) == repr(layer) and twin.config() == layer.config()
+    twin.load_state_dict(layer.state_dict())
+    if "Dropout" not in row.call:
+        assert_same_behaviour(layer, twin, row.input(row.shapes[0]))
