@@ -11,8 +11,8 @@ void fnn_threads_init(void);
 #include <stdlib.h>
 
 /* A thread is woken for at least this much work: a region on spinning threads costs 1 to 2 us, on sleeping ones 5 to
- * 10 us a hop. */
-enum { NS_PER_THREAD = 10000 };
+ * 10 us a hop, and beside other busy processes a multiple of it. */
+enum { NS_PER_THREAD = 25000 };
 
 static int explicit_count; /* 0: not set */
 static int limit = 1;      /* of the affinity mask and the container's quota */
