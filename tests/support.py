@@ -178,3 +178,23 @@ class Arrays:
 
     def grad_parameters(self):
         return self.grads
+
+
+def model_of(dtype=np.float64, layout=np.array, seed=0):
+    """A model of four parameters of 2, 1, 3 and 0 axes, its gradients zero."""
+    rng = np.random.default_rng(seed)
+    made = [rng.standard_normal(shape).astype(dtype) for shape in ((5, 19), (19,), (2, 3, 4), ())]
+    return Arrays([layout(array) for array in made], [layout(np.zeros_like(array)) for array in made])
+
+
+def assert_slopes(grad, function, array, what=""):
+    """`grad` is d function() / d array, by central differences in float64; the array is changed in place meanwhile."""
+    eps, found = 1e-6, np.empty_like(array)
+    for index in np.ndindex(array.shape):
+        kept, values = array[index], []
+        for step in (eps, -eps):
+            array[index] = kept + step
+            values.append(function())
+        array[index] = kept
+        found[index] = (values[0] - values[1]) / (2 * eps)
+    np.testing.assert_allclose(grad, found, rtol=1e-5, atol=1e-8, err_msg=what)  # differences are exact to about 1e-9

@@ -78,6 +78,16 @@ def test_the_mask_is_the_same_for_both_dtypes_every_layout_and_the_reference(cor
     assert all((mask == masks[0]).all() for mask in masks)
 
 
+def test_a_number_equal_to_the_threshold_is_kept(core, isa):
+    bits = reference.dropout_bits(4000, 7, 8).astype(int)
+    for element in (0, 1, 1023, 1024, 3999):
+        for back_end in (reference, core):
+            for above in (-1, 0, 1):
+                p = (bits[element] + above) / 65536
+                kept = back_end.dropout(np.ones(4000), p, 7, 8) != 0
+                assert (kept == (bits >= bits[element] + above)).all()
+
+
 @pytest.mark.parametrize("p", [0.0, 1 / 64, 0.1, 0.25, 0.5, 0.9])
 def test_the_rate_of_kept_elements_is_one_minus_p(p):
     """Within 5 standard deviations, over the whole, and in each column and row: there is no pattern."""

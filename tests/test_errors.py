@@ -1,4 +1,4 @@
-"""Bad calls: both back ends raise the same type with the same line, change nothing, and never crash."""
+"""Bad calls: both back ends raise the same type with the same line, change nothing and never crash; bad arguments."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import assert_same_bits, needs_native, outcome, outputs_of
 
-from fastnn import backend, reference
-
-pytestmark = needs_native
+from fastnn import backend, nn, reference
 
 operations = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
 
@@ -80,6 +78,7 @@ def assert_alike(native, expected, what):
         np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), rtol=1e-3, atol=1e-4, err_msg=what)
 
 
+@needs_native
 @operations
 def test_spoilt_arrays_come_to_the_same_in_both_back_ends(core, operation):
     made = operation.make(np.random.default_rng(0), np.float32, 4, 6)
@@ -131,6 +130,7 @@ LINES = [  # a bad call, and the line that it raises
 ]  # fmt: skip
 
 
+@needs_native
 @pytest.mark.parametrize("name,arguments,kind,line", LINES, ids=[f"{line[0]}-{i}" for i, line in enumerate(LINES)])
 def test_bad_calls_raise_one_line_that_says_what_was_expected(core, name, arguments, kind, line):
     for module in (reference, core):
@@ -156,6 +156,7 @@ arrays = st.builds(
 spoilt = st.sampled_from(sorted(SPOILT))
 
 
+@needs_native
 @settings(max_examples=1500, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), operation=st.sampled_from(OPERATIONS), rows=st.integers(1, 6), cols=st.integers(2, 20),
        dtype=st.sampled_from([np.float32, np.float64]))  # fmt: skip
@@ -179,6 +180,7 @@ def test_garbage_never_crashes(data, operation, rows, cols, dtype):
         assert_same_bits(native[1], again[1], operation.id)
 
 
+@needs_native
 @settings(max_examples=600, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), operation=st.sampled_from([o for o in OPERATIONS if o.name != "dropout_bits"]))
 def test_garbage_in_place_of_arrays_comes_to_the_same(data, operation):
@@ -191,3 +193,45 @@ def test_garbage_in_place_of_arrays_comes_to_the_same(data, operation):
     expected = call(getattr(reference, operation.name), operation, arguments)
     native = call(getattr(backend._core, operation.name), operation, arguments)
     assert_alike(native, expected, operation.id)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Arguments of constructors
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call,kind,line", [
+    ("Linear(0, 3)", ValueError, "Linear: expected in_features >= 1, got 0"),
+    ("Linear(3, 2.0)", TypeError, "Linear: expected out_features as an integer, got 2.0"),
+    ("Linear(3, True)", TypeError, "Linear: expected out_features as an integer, got True"),
+    ("Linear(3, 2, bias=1)", TypeError, "Linear: expected bias as True or False, got 1"),
+    ("Linear(3, 2, dtype='int8')", TypeError, "Linear: expected dtype float32 or float64, got 'int8'"),
+    ("LeakyReLU('a')", TypeError, "LeakyReLU: expected negative_slope as a real number, got 'a'"),
+    ("ELU(float('nan'))", ValueError, "ELU: expected a finite alpha, got nan"),
+    ("Softplus(beta=0)", ValueError, "Softplus: expected beta > 0, got 0"),
+    ("GELU('erf')", ValueError, "GELU: expected approximate 'none' or 'tanh', got 'erf'"),
+    ("Hardtanh(1, -1)", ValueError, "Hardtanh: expected min_val < max_val, got 1 and -1"),
+    ("Softmax('a')", TypeError, "Softmax: expected dim as an integer, got 'a'"),
+    ("BatchNorm1d(3, momentum=2)", ValueError, "BatchNorm1d: expected momentum >= 0 and <= 1, got 2"),
+    ("Dropout(1.0)", ValueError, "Dropout: expected p in [0, 1), got 1.0"),
+    ("Dropout(float('nan'))", ValueError, "Dropout: expected p in [0, 1), got nan"),
+    ("MSELoss('none')", ValueError, "MSELoss: expected reduction 'mean' or 'sum' or 'batchmean', got 'none'"),
+    ("HuberLoss(delta=0)", ValueError, "HuberLoss: expected delta > 0, got 0"),
+    ("CrossEntropyLoss(label_smoothing=1.5)", ValueError,
+     "CrossEntropyLoss: expected label_smoothing >= 0 and <= 1, got 1.5"),
+    ("NLLLoss(weight=[[1.0]])", ValueError, "NLLLoss: expected weight of shape (C,), got (1, 1)"),
+    ("NLLLoss(ignore_index=1.5)", TypeError, "NLLLoss: expected ignore_index as an integer, got 1.5"),
+])  # fmt: skip
+def test_constructors_check_their_arguments(call, kind, line):
+    assert outcome(eval, call, {**vars(nn)}) == ("raised", kind, line)
+
+
+def test_layers_say_what_input_they_expect():
+    for layer, x, line in (
+        (nn.BatchNorm1d(3), np.zeros((1, 3)),
+         "BatchNorm1d: expected more than 1 value per channel when training, got input of shape (1, 3)"),
+        (nn.BatchNorm1d(3), np.zeros((4, 2)), "BatchNorm1d: expected input of shape (N, 3) or (N, 3, L), got (4, 2)"),
+        (nn.Flatten(), np.zeros(3), "Flatten: expected input with axes 1 to -1, got shape (3,)"),
+        (nn.Softmax(2), np.zeros((2, 2)), "Softmax: expected input with an axis 2, got (2, 2)"),
+    ):  # fmt: skip
+        assert outcome(layer.forward, x) == ("raised", ValueError, line)
