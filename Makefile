@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES = pyproject.toml CMakeLists.txt README.md $(wildcard csrc/*.* csrc/kernels/*) $(wildcard src/fastnn/*.* src/fastnn/*/*.*)
 
-.PHONY: setup demo test test-native test-reference test-slow test-peers bench lint wheel clean
+.PHONY: setup demo test test-native test-reference test-slow test-peers bench bench-gemm lint wheel clean
 
 setup: $(VENV)/installed
 
@@ -49,6 +49,9 @@ bench: setup
 	mkdir -p build
 	$(BIN)/python -m pytest bench --benchmark-only --benchmark-json=build/bench.json
 	$(BIN)/python bench/report.py build/bench.json
+
+bench-gemm: setup
+	$(BIN)/python bench/gemm.py
 
 lint: $(VENV)/tools
 	$(BIN)/ruff check .

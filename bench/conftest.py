@@ -15,7 +15,7 @@ import pytest
 THREADS = os.environ.setdefault("FASTNN_NUM_THREADS", "1")
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ[_name] = THREADS  # read by NumPy's BLAS and by PyTorch when they are imported, which is later
-assert "numpy" not in sys.modules
+assert "numpy" not in sys.modules, "NumPy was imported before its number of threads was set"
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the registry
 
 SECONDS = 0.12  # of measuring for each benchmark

@@ -10,55 +10,52 @@ import sys
 from collections import defaultdict
 
 PEERS = ("reference", "torch")
-LETTERS = {"float32": "f32", "float64": "f64"}
+DTYPES = {"float32": "f32", "float64": "f64"}
+TRAINING = "training step"
 
 
 def medians(path):
-    """(operation, size, dtype) -> library -> median in microseconds."""
-    found = defaultdict(dict)
+    """(operation, size) -> (dtype, library) -> median in microseconds; and the number of threads."""
+    found, threads = defaultdict(dict), set()
     with open(path) as file:
         for entry in json.load(file)["benchmarks"]:
             what = entry["extra_info"]
-            found[what["operation"], what["size"], what["dtype"]][what["library"]] = entry["stats"]["median"] * 1e6
-    return found
+            found[what["operation"], what["size"]][what["dtype"], what["library"]] = entry["stats"]["median"] * 1e6
+            threads.add(what["threads"])
+    return found, threads
 
 
-def cells(times):
-    """The native median and, for each peer, its ratio to it."""
-    native = times.get("native")
-    ratios = [f"{times[peer] / native:.2f}" if native and peer in times else "" for peer in PEERS]
-    return [f"{native:.1f}" if native else "", *ratios]
-
-
-def table(found, operations, columns):
-    """Rows of operations; for each column (a size and a dtype) the native time and the ratios of the peers."""
-    peers = [peer for peer in PEERS if any(peer in times for times in found.values())]
-    heads = ["operation"]
-    for size, dtype in columns:
-        heads += [f"{size} {LETTERS[dtype]} us", *(f"{peer} /" for peer in peers)]
+def table(head, rows, peers):
+    """Lines of a table; rows: label -> (dtype, library) -> microseconds."""
+    heads = [head, *(f"{short} {text}" for short in DTYPES.values() for text in ("us", *(f"{p} /" for p in peers)))]
     yield heads
     yield ["---"] + ["---:"] * (len(heads) - 1)
-    for operation in operations:
-        row = [operation]
-        for column in columns:
-            row += cells(found.get((operation, *column), {}))[: 1 + len(peers)]
-        yield row
+    for label, times in rows.items():
+        cells = [label]
+        for dtype in DTYPES:
+            native = times.get((dtype, "native"))
+            cells.append(f"{native:.1f}" if native else "")
+            for peer in peers:
+                ratio = native and times.get((dtype, peer)) and times[dtype, peer] / native
+                cells.append(f"{ratio:.2f}" if ratio else "")
+        yield cells
 
 
 def report(path):
-    found = medians(path)
-    groups = defaultdict(dict)  # the sizes that go together -> operations, in order
-    for operation, size, _ in found:
-        groups["training" if "batch" in size else "operations"].setdefault(operation, []).append(size)
-    for operations in groups.values():
-        sizes = list(dict.fromkeys(size for of_one in operations.values() for size in of_one))
-        for size in sizes:
-            columns = [(size, dtype) for dtype in LETTERS]
-            yield ""
-            for row in table(found, operations, columns):
-                yield f"| {' | '.join(row)} |"
+    """The lines of the whole report: a table for each size of the operations, one for the training steps."""
+    found, threads = medians(path)
+    peers = [peer for peer in PEERS if any(library == peer for times in found.values() for _, library in times)]
+    yield f"Medians of the compiled kernels on {', '.join(map(str, sorted(threads)))} thread(s), in microseconds;"
+    yield f"{' and '.join(f'`{peer} /`' for peer in peers)}: how many times as long the others take."
+    tables = defaultdict(dict)
+    for (operation, size), times in found.items():
+        head, label = ("training step", size) if operation == TRAINING else (f"operation, {size}", operation)
+        tables[head][label] = times
+    for head, rows in tables.items():
+        yield ""
+        for cells in table(head, rows, peers):
+            yield f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
-    print("Medians in microseconds of the compiled kernels; `reference /`, `torch /`: their median over it.")
     print("\n".join(report(sys.argv[1])))
