@@ -5,6 +5,8 @@
 #if FNN_F64
 static const real_t ERF_SPLIT = (real_t)0.921875;
 static const real_t ERF_ONE = (real_t)6.0;
+static const real_t CDF_SCALE = (real_t)0.375;
+static const real_t CDF_SPLIT = (real_t)1.0;
 static const real_t CDF_ZERO = (real_t)39.0;
 
 /* exp(r) = 1 + r + r^2 q(r), |r| <= ln(2)/2; 0.0023 ULP */
@@ -107,37 +109,50 @@ static const real_t ERF_TAIL_POLY[] = {
     0x1.6cc134bcca908p-40,
 };
 
-/* Phi(-a) = exp(-a^2/2) t q(t - 1/2), t = 1 / (1 + a/4), 0 <= a <= CDF_ZERO; 0.013 ULP */
+/* Phi(x) = 1/2 + x q(x^2), |x| <= CDF_SPLIT; 0.14 ULP */
 static const real_t CDF_POLY[] = {
-    0x1.82b4bb8c94dcep-3,
-    0x1.373e3a893c28ap-2,
-    0x1.8c6dbf2cfc2b5p-2,
-    0x1.7dff2bff68399p-2,
-    0x1.eec4cc3e4d2p-3,
-    0x1.ee2761047f321p-5,
-    -0x1.c81719d53e71bp-5,
-    -0x1.ab825fc0fa00ep-5,
-    0x1.17a4ae29ee352p-7,
-    0x1.e4a4256df2631p-6,
-    -0x1.001e48499d3e7p-11,
-    -0x1.26d0996ff398p-6,
-    0x1.80b164ee00137p-11,
-    0x1.8d4b1ec6608c9p-7,
-    -0x1.51e40d6eabce6p-9,
-    -0x1.1236ba22ae2adp-7,
-    0x1.233baec66ccf5p-8,
-    0x1.4cec5f19dd694p-8,
-    -0x1.6c20e7889377bp-8,
-    -0x1.ce49a24dd7c62p-10,
-    0x1.4a56ef6891c7p-8,
-    -0x1.e30a31eeda803p-11,
-    -0x1.4c1b843752c07p-9,
-    0x1.70d582d50dd9cp-10,
+    0x1.9884533d4364ep-2,
+    -0x1.1058377e2cc53p-4,
+    0x1.46d042974fd55p-7,
+    -0x1.37403f644d5b8p-10,
+    0x1.e42b0af4091ffp-14,
+    -0x1.3ce8bf4149507p-17,
+    0x1.6582bce524d3cp-21,
+    -0x1.618c7736e00aap-25,
+    0x1.31177640a6da5p-29,
+    -0x1.86503b56157c8p-34,
+};
+
+/* Phi(-a) = exp(-a^2/2) t q(t - CDF_SCALE), t = 1 / (1 + CDF_SCALE a), CDF_SPLIT <= a <= CDF_ZERO; 0.18 ULP */
+static const real_t CDF_TAIL_POLY[] = {
+    0x1.d4747670ecd56p-3,
+    0x1.249548a0e14cp-2,
+    0x1.da101c91030a3p-3,
+    0x1.1559049855f3p-4,
+    -0x1.3679f40985d7cp-4,
+    -0x1.048edd71816fdp-4,
+    0x1.68bc673f14517p-5,
+    0x1.a1539b6393062p-5,
+    -0x1.7a05daa7723e8p-5,
+    -0x1.3786063ac47a2p-5,
+    0x1.001d2dacf201dp-4,
+    0x1.c242d3cc631ebp-7,
+    -0x1.51bb4629b99b7p-4,
+    0x1.269f692b25131p-5,
+    0x1.54c6d5a84d30cp-4,
+    -0x1.d945f3eada1afp-4,
+    -0x1.9129ebb2935c6p-6,
+    0x1.8019e2913c66fp-3,
+    -0x1.b23e622c6704bp-4,
+    -0x1.3a0321043c7aep-3,
+    0x1.5c83e6ed05055p-3,
 };
 
 #else
 static const real_t ERF_SPLIT = (real_t)0.921875;
 static const real_t ERF_ONE = (real_t)4.0;
+static const real_t CDF_SCALE = (real_t)0.375;
+static const real_t CDF_SPLIT = (real_t)1.0;
 static const real_t CDF_ZERO = (real_t)15.0;
 
 /* exp(r) = 1 + r + r^2 q(r), |r| <= ln(2)/2; 0.22 ULP */
@@ -197,18 +212,27 @@ static const real_t ERF_TAIL_POLY[] = {
     -0x1.625126p-16f,
 };
 
-/* Phi(-a) = exp(-a^2/2) t q(t - 1/2), t = 1 / (1 + a/4), 0 <= a <= CDF_ZERO; 0.15 ULP */
+/* Phi(x) = 1/2 + x q(x^2), |x| <= CDF_SPLIT; 0.0085 ULP */
 static const real_t CDF_POLY[] = {
-    0x1.82b4bcp-3f,
-    0x1.373e38p-2f,
-    0x1.8c6d9ep-2f,
-    0x1.7e001ep-2f,
-    0x1.eed34cp-3f,
-    0x1.ed17dcp-5f,
-    -0x1.cc172cp-5f,
-    -0x1.9b262ep-5f,
-    0x1.6e4a5cp-7f,
-    0x1.196df2p-6f,
+    0x1.988454p-2f,
+    -0x1.105826p-4f,
+    0x1.46cc3ep-7f,
+    -0x1.36d8bp-10f,
+    0x1.d9c18p-14f,
+    -0x1.f4d3b8p-18f,
+};
+
+/* Phi(-a) = exp(-a^2/2) t q(t - CDF_SCALE), t = 1 / (1 + CDF_SCALE a), CDF_SPLIT <= a <= CDF_ZERO; 0.04 ULP */
+static const real_t CDF_TAIL_POLY[] = {
+    0x1.d47476p-3f,
+    0x1.24954ap-2f,
+    0x1.da1038p-3f,
+    0x1.1555f8p-4f,
+    -0x1.368cb2p-4f,
+    -0x1.03d602p-4f,
+    0x1.6bef7ep-5f,
+    0x1.7de008p-5f,
+    -0x1.74aecep-5f,
 };
 
 #endif

@@ -28,7 +28,9 @@ def pytest_terminal_summary(terminalreporter):
     missing = [why_not(isa) for isa in ISAS if why_not(isa)]
     ran = [isa for isa in ISAS if not why_not(isa)]
     write = terminalreporter.write_line
-    write(f"operations ran on: reference{''.join(f', native {isa}' for isa in ran)}, 1 and 2 threads")
+    write(
+        f"operations ran on: reference{''.join(f', native {isa}' for isa in ran)}{', 1 and 2 threads' if ran else ''}"
+    )
     write(f"layers ran on: {backend.backend()}{f' {backend._core.isa()}' if backend.backend() == 'native' else ''}, "
           f"{backend.get_num_threads()} thread(s)")  # fmt: skip
     for reason in dict.fromkeys(missing):

@@ -12,7 +12,8 @@ import numpy as np
 from makers import normal, positive
 from operation import Operation, size_of, the_outputs, walk
 
-from fastnn import reference
+from fastnn.reference import elementwise
+from fastnn.reference.channels import _moments
 
 ROWS: list[Operation] = []
 
@@ -75,7 +76,7 @@ for bias, variant in ((True, ""), (False, "no bias")):
 # vecmath.h (at most 2.5 for one function), one more for each product, and one for the oracle in float64.
 # ---------------------------------------------------------------------------------------------------------------
 
-sigmoid, softplus, sech2 = reference._sigmoid, reference._softplus, reference._sech2
+sigmoid, softplus, sech2 = elementwise._sigmoid, elementwise._softplus, elementwise._sech2
 
 
 def bell(x):
@@ -86,13 +87,13 @@ def bell(x):
 def gelu_tanh_scale(a, outputs):
     """x (1 + tanh(u)) / 2, where u carries three roundings of its own."""
     x = size_of(a["input"])
-    u = reference._gelu_tanh_argument(x)
+    u = elementwise._gelu_tanh_argument(x)
     return [0.5 * x * (1 + np.tanh(u) + 3 * u * sech2(u))]
 
 
 def gelu_tanh_slope_scale(a, outputs):
     x, dy = size_of(a["input"]), size_of(a["grad_output"])
-    u, du = reference._gelu_tanh_argument(x), sqrt(2 / pi) * (1 + 0.134145 * x * x)
+    u, du = elementwise._gelu_tanh_argument(x), sqrt(2 / pi) * (1 + 0.134145 * x * x)
     return [dy * (0.5 * (1 + np.tanh(u)) + 0.5 * x * sech2(u) * du * (1 + 2 * u))]
 
 
@@ -227,7 +228,7 @@ def channel_terms(a):
     """|w| / std, |dy|, X and the number of values per channel."""
     x = a["input"]
     count = max(x.size // max(x.shape[1], 1), 1)
-    mean, var = (a["mean"], a["var"]) if "mean" in a else reference._moments(x)
+    mean, var = (a["mean"], a["var"]) if "mean" in a else _moments(x)
     largest = size_of(mean) if "mean" in a else over(size_of(x)) / count
     inv_std = spread_out(1 / np.sqrt(var + EPS), x)
     weight = spread_out(np.ones(()) if a["weight"] is None else np.abs(a["weight"]), x)

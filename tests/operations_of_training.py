@@ -14,6 +14,7 @@ from operation import Operation, size_of, the_outputs, walk
 from operations_of_layers import row_terms
 
 from fastnn import reference
+from fastnn.reference import elementwise, losses
 
 ROWS: list[Operation] = []
 
@@ -44,7 +45,7 @@ def loss_scale(a, outputs):
 
 def loss_slope_scale(a, outputs):
     if a["name"] == "bce_with_logits":
-        return [a["scale"] * (reference._sigmoid(a["input"]) + size_of(a["target"]))]
+        return [a["scale"] * (elementwise._sigmoid(a["input"]) + size_of(a["target"]))]
     return [np.abs(outputs[0])]
 
 
@@ -68,7 +69,7 @@ def class_weights(a):
     """The reference's weight of every class in the loss of a row."""
     rows = a["target"] if a["target"].ndim == 2 else None
     labels = a["target"] if rows is None else None
-    return reference._class_weights(
+    return losses._class_weights(
         a["input"], labels, rows, a["weight"], a["ignore_index"], a.get("label_smoothing", 0.0)
     )[0]
 

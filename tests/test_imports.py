@@ -17,7 +17,9 @@ KERNELS = Path(__file__).parents[1] / "csrc" / "kernels"
 LEVELS = """
     checks
     arguments
-    random reference _core
+    random _core reference.elementwise
+    reference.*
+    reference
     backend
     nn.module optim.base data.batches
     nn.* optim.* data.*

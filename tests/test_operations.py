@@ -1,6 +1,7 @@
 """Every operation of the registry, native against the reference: instruction sets, dtypes, layouts, threads."""
 
 import inspect
+import time
 
 import numpy as np
 import pytest
@@ -121,14 +122,22 @@ def test_matrix_products_of_every_shape_layout_and_provider(core, isa, dtype, pr
         core.set_gemm_provider("auto")
 
 
+def seconds_of_other_threads():
+    """CPU time of this process outside the calling thread, once those others are asleep."""
+    time.sleep(0.002)
+    return time.process_time() - time.thread_time()
+
+
 @operations
 @dtypes
 def test_one_and_two_threads_give_the_same_bits(core, isa, dtype, operation):
-    arguments = operation.make(np.random.default_rng(0), dtype, 301, 413)  # enough work for two threads, barely even
+    arguments = operation.make(np.random.default_rng(0), dtype, 501, 1029)  # more than 50 us of work on one thread
     results = []
     for count in (1, 2):
+        before = seconds_of_other_threads()
         with backend.threads(count):
             results.append(run(getattr(core, operation.name), arguments, operation.inplace))
+    assert seconds_of_other_threads() > before + 1e-5 or not core.has_openmp(), "the second thread had nothing to do"
     assert_same_bits(*results, operation.id)
 
 

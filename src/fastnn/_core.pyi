@@ -1,4 +1,4 @@
-"""The compiled back end: the operations of reference.py, and the settings."""
+"""The compiled back end: the operations of reference/, and the settings."""
 
 from .reference import *  # noqa: F403
 

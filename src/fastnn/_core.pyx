@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The compiled back end: the operations of reference.py, with the same names, arguments and exceptions.
+"""The compiled back end: the operations of reference/, with the same names, arguments and exceptions.
 
 A definition first tests whether its arguments are plain (exact NumPy arrays of one floating dtype, contiguous, of
 matching shapes), a few nanoseconds through NumPy's C interface. Whatever else comes goes through checks.py, which

@@ -1,0 +1,31 @@
+"""Linear maps."""
+
+from __future__ import annotations
+
+from .. import checks
+
+
+def linear_forward(input, weight, bias):
+    """y = x W^T + b: input (N, in), weight (out, in), bias (out,) or None -> (N, out)."""
+    weight, input, bias, _ = checks.linear("Linear", weight=weight, input=input, bias=bias)
+    output = input @ weight.T
+    return output if bias is None else output + bias
+
+
+def linear_backward_input(grad_output, weight):
+    """dx = dy W: grad_output (N, out), weight (out, in) -> (N, in)."""
+    weight, _, _, grad_output = checks.linear("Linear", weight=weight, grad_output=grad_output)
+    return grad_output @ weight
+
+
+def linear_backward_params(input, grad_output, grad_weight, grad_bias):
+    """In place: grad_weight += dy^T x and, unless it is None, grad_bias += sum over the batch of dy."""
+    checks.updated("Linear", "grad_weight", grad_weight)
+    if grad_bias is not None:
+        checks.updated("Linear", "grad_bias", grad_bias)
+    _, input, _, grad_output = checks.linear(
+        "Linear", weight=grad_weight, input=input, bias=grad_bias, grad_output=grad_output
+    )
+    grad_weight += grad_output.T @ input
+    if grad_bias is not None:
+        grad_bias += grad_output.sum(axis=0)

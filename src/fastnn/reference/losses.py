@@ -1,0 +1,93 @@
+"""Losses and their gradients. Totals are sums over the batch; the criterions divide them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import checks
+from .elementwise import _sigmoid, log_softmax_forward, softmax_forward
+
+LOSS = {
+    "mse": (lambda x, t, a: (x - t) ** 2, lambda x, t, a: 2 * (x - t)),
+    "l1": (lambda x, t, a: np.abs(x - t), lambda x, t, a: np.sign(x - t)),
+    "huber": (
+        lambda x, t, a: np.where(np.abs(x - t) <= a, 0.5 * (x - t) ** 2, a * (np.abs(x - t) - 0.5 * a)),
+        lambda x, t, a: np.clip(x - t, -a, a),
+    ),
+    "bce_with_logits": (
+        lambda x, t, a: np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x))),
+        lambda x, t, a: _sigmoid(x) - t,
+    ),
+}
+
+
+@np.errstate(all="ignore")
+def loss_forward(name, input, target, a=0.0):
+    """The sum over all elements of an elementwise loss, one of LOSS with its constant a, as a float."""
+    input, target = checks.elementwise(name, input=input, target=target)
+    return float(LOSS[name][0](input, target, a).sum(dtype=np.float64))
+
+
+@np.errstate(all="ignore")
+def loss_backward(name, input, target, scale, a=0.0):
+    """scale times the derivative of the elementwise loss by its input."""
+    input, target = checks.elementwise(name, input=input, target=target)
+    return (scale * LOSS[name][1](input, target, a)).astype(input.dtype)
+
+
+def _class_weights(input, labels, rows, weight, ignore_index, smoothing=0.0):
+    """q (N, C): the weight of every class in the loss -sum(q log p) of a row; and the total weight of the batch.
+
+    Labels: q = w (1 - s) at the label and w s / C everywhere, 0 in ignored rows; the total is the sum of the labels'
+    w. Rows t: q = w (t (1 - s) + s / C); the total is N. As in PyTorch.
+    """
+    n, c = input.shape
+    w = np.ones(c) if weight is None else weight.astype(np.float64)
+    spread = smoothing / max(c, 1)
+    if labels is None:
+        return w * (rows * (1 - smoothing) + spread), float(n)
+    used = labels != ignore_index
+    safe = np.where(used, labels, 0)
+    q = np.tile(w * spread, (n, 1))
+    q[np.arange(n), safe] += w[safe] * (1 - smoothing)
+    return np.where(used[:, None], q, 0), float(np.where(used, w[safe], 0).sum())
+
+
+def _weighted(q, scores):
+    """sum(q scores) of each row, in which classes of weight 0 do not count even where the score is infinite."""
+    return np.where(q == 0, 0, q * scores).sum(axis=1)
+
+
+def nll_forward(input, target, weight=None, ignore_index=-100):
+    """Negative log-likelihood of log-probabilities (N, C) -> total loss, total weight (floats).
+
+    The target is labels (N,) or rows (N, C).
+    """
+    input, labels, rows, weight = checks.classes("NLLLoss", input, target, weight, ignore_index)
+    q, total_weight = _class_weights(input, labels, rows, weight, ignore_index)
+    return float(-_weighted(q, input.astype(np.float64)).sum()), total_weight
+
+
+def nll_backward(input, target, scale, weight=None, ignore_index=-100):
+    """scale times the derivative of the total of `nll_forward` by its input (N, C)."""
+    input, labels, rows, weight = checks.classes("NLLLoss", input, target, weight, ignore_index)
+    q, _ = _class_weights(input, labels, rows, weight, ignore_index)
+    return (-scale * q).astype(input.dtype)
+
+
+def cross_entropy_forward(input, target, weight=None, ignore_index=-100, label_smoothing=0.0):
+    """Negative log-likelihood of the softmax of scores (N, C) -> total loss, total weight (floats)."""
+    input, labels, rows, weight = checks.classes("CrossEntropyLoss", input, target, weight, ignore_index)
+    q, total_weight = _class_weights(input, labels, rows, weight, ignore_index, label_smoothing)
+    return float(-_weighted(q, log_softmax_forward(input.astype(np.float64))).sum()), total_weight
+
+
+@np.errstate(all="ignore")
+def cross_entropy_backward(input, target, scale, weight=None, ignore_index=-100, label_smoothing=0.0):
+    """scale times the derivative of the total of `cross_entropy_forward`: softmax(x) sum(q) - q in each row."""
+    input, labels, rows, weight = checks.classes("CrossEntropyLoss", input, target, weight, ignore_index)
+    q, _ = _class_weights(input, labels, rows, weight, ignore_index, label_smoothing)
+    total = q.sum(axis=1, keepdims=True)
+    grad = softmax_forward(input.astype(np.float64)) * total - q
+    used = np.ones(len(input), bool) if labels is None else labels != ignore_index
+    return (scale * np.where(used[:, None], grad, 0)).astype(input.dtype)

@@ -1,0 +1,96 @@
+"""Optimisers' updates and clipping, in place on the parameter and its states; hyper-parameters are floats."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import checks
+
+
+@np.errstate(all="ignore")
+def sgd_update(param, grad, velocity, lr, momentum, dampening, weight_decay, nesterov, first):
+    """g += wd p; v = g at the first step, else momentum v + (1 - dampening) g; p -= lr (g + momentum v, or v, or g).
+
+    velocity is None without momentum.
+    """
+    param, grad, velocity = checks.update("SGD", param, grad, ("velocity",), velocity=velocity)
+    grad = grad + weight_decay * param if weight_decay else grad
+    if velocity is not None:
+        velocity[...] = grad if first else momentum * velocity + (1 - dampening) * grad
+        grad = grad + momentum * velocity if nesterov else velocity
+    param -= lr * grad
+
+
+@np.errstate(all="ignore")
+def adam_update(param, grad, m, v, v_max, lr, beta1, beta2, eps, weight_decay, decoupled, step):
+    """Adam (Kingma and Ba, 2015) and, decoupled, AdamW (Loshchilov and Hutter, 2019); v_max is None but for AMSGrad.
+
+    `step` counts from 1.
+    """
+    param, grad, m, v, v_max = checks.update("Adam", param, grad, ("v_max",), m=m, v=v, v_max=v_max)
+    if decoupled:
+        param *= 1 - lr * weight_decay
+    elif weight_decay:
+        grad = grad + weight_decay * param
+    m[...] = beta1 * m + (1 - beta1) * grad
+    v[...] = beta2 * v + (1 - beta2) * grad * grad
+    if v_max is not None:
+        np.maximum(v_max, v, out=v_max)
+    divisor = np.sqrt(v if v_max is None else v_max) / math.sqrt(1 - beta2**step) + eps
+    param -= lr / (1 - beta1**step) * m / divisor
+
+
+@np.errstate(all="ignore")
+def rmsprop_update(param, grad, square_mean, grad_mean, velocity, lr, alpha, eps, weight_decay, momentum):
+    """RMSprop (Tieleman and Hinton, 2012); grad_mean is None unless centred, velocity unless momentum is used."""
+    param, grad, square_mean, grad_mean, velocity = checks.update(
+        "RMSprop",
+        param,
+        grad,
+        ("grad_mean", "velocity"),
+        square_mean=square_mean,
+        grad_mean=grad_mean,
+        velocity=velocity,
+    )
+    grad = grad + weight_decay * param if weight_decay else grad
+    square_mean[...] = alpha * square_mean + (1 - alpha) * grad * grad
+    variance = square_mean
+    if grad_mean is not None:
+        grad_mean[...] = alpha * grad_mean + (1 - alpha) * grad
+        variance = square_mean - grad_mean * grad_mean
+    change = grad / (np.sqrt(variance) + eps)
+    if velocity is not None:
+        velocity[...] = momentum * velocity + change
+        change = velocity
+    param -= lr * change
+
+
+@np.errstate(all="ignore")
+def adagrad_update(param, grad, square_sum, lr, eps, weight_decay):
+    """Adagrad (Duchi et al., 2011): s += g^2; p -= lr g / (sqrt(s) + eps)."""
+    param, grad, square_sum = checks.update("Adagrad", param, grad, square_sum=square_sum)
+    grad = grad + weight_decay * param if weight_decay else grad
+    square_sum += grad * grad
+    param -= lr * grad / (np.sqrt(square_sum) + eps)
+
+
+@np.errstate(all="ignore")
+def square_sum(array):
+    """The sum of the squares of all elements, as a float; for gradient norms."""
+    array = checks.floating("square_sum", "array", array)
+    return float(np.square(array, dtype=np.float64).sum())
+
+
+@np.errstate(all="ignore")
+def scale_(array, factor):
+    """In place: array *= factor."""
+    array = checks.updated("scale_", "array", array)
+    array *= array.dtype.type(factor)
+
+
+def clip_(array, low, high):
+    """In place: every element to [low, high]; NaN stays NaN."""
+    array = checks.updated("clip_", "array", array)
+    np.clip(array, low, high, out=array)
