@@ -183,15 +183,16 @@ INLINE vec_t vec_erf(vec_t x)
 }
 
 /* The normal distribution function (1 + erf(x / sqrt(2))) / 2; 1/2 exactly for 0. The error is relative for x < 0, too:
- * in the tail, exp(-a^2/2) times a polynomial of t = 1 / (1 + CDF_SCALE a), a = |x|. The exponent needs a^2 to twice
- * the precision: the square of a's upper half is exact, the rest is small. */
+ * in the tail, exp(-a^2/2) times a polynomial of t = 1 / (1 + CDF_SCALE a), a = |x|. The polynomial's
+ * argument is t - CDF_SCALE by way of 1 - t, which is more accurate where the polynomial is steep. The exponent needs
+ * a^2 to twice the precision: the square of a's upper half is exact, the rest is small. */
 INLINE vec_t vec_normal_cdf(vec_t x)
 {
     const int_t upper = BY_TYPE(-0x1000, -0x8000000);
     vec_t a = vec_min(VEC(CDF_ZERO), vec_abs(x)), high = (vec_t)((mask_t)a & upper);
     vec_t density = exp_difference(high * high * R(-0.5), (a - high) * (a + high) * R(0.5));
-    vec_t t = R(1) / (a * CDF_SCALE + R(1));
-    vec_t tail = t * POLYNOMIAL(CDF_TAIL_POLY, t - CDF_SCALE) * density;
+    vec_t c = a * CDF_SCALE, t = R(1) / (c + R(1));
+    vec_t tail = t * POLYNOMIAL(CDF_TAIL_POLY, (R(1) - CDF_SCALE) - c * t) * density;
     vec_t middle = x * POLYNOMIAL(CDF_POLY, x * x) + R(0.5);
     return vec_select(a < CDF_SPLIT, middle, vec_select(x > R(0), R(1) - tail, tail));
 }

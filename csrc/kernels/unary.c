@@ -16,8 +16,10 @@
 #define ELU_GRADIENT(x, dy, alpha) vec_select(x > R(0), dy, dy * alpha * vec_exp(MIN0(x)))
 #define GELU_ARGUMENT(x) (R(SQRT_2_OVER_PI) * (x + R(GELU_CUBIC) * x * x * x))
 
+/* 0 or 1 beyond 32; there x is cut, since 0 times an infinite du would be NaN. */
 INLINE vec_t gelu_tanh_slope(vec_t x)
 {
+    x = vec_min(VEC(32), vec_max(VEC(-32), x));
     vec_t u = GELU_ARGUMENT(x), du = R(SQRT_2_OVER_PI) * (R(1) + R(3 * GELU_CUBIC) * x * x);
     return R(0.5) * (R(1) + vec_tanh(u)) + R(0.5) * x * vec_sech2(u) * du;
 }

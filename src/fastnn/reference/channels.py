@@ -16,12 +16,14 @@ def _channel_sum(array):
     return array.sum(axis=(0, 2) if array.ndim == 3 else 0)
 
 
+@np.errstate(all="ignore")
 def channel_scale_forward(input, weight, bias):
     """y = x w + b per channel; weight and bias may each be None."""
     input, weight, bias = checks.channels("ChannelwiseScale", input, weight=weight, bias=bias)
     return input * _per_channel(weight, input, input.dtype.type(1)) + _per_channel(bias, input, input.dtype.type(0))
 
 
+@np.errstate(all="ignore")
 def channel_scale_backward(input, weight, grad_output):
     """-> dx = dy w, dw = sum(dy x), db = sum(dy), the sums per channel."""
     input, grad_output, weight = checks.channels("ChannelwiseScale", input, grad_output=grad_output, weight=weight)

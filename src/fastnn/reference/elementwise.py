@@ -51,6 +51,7 @@ def _gelu_tanh_argument(x):
 
 
 def _gelu_tanh_slope(x):
+    x = np.clip(x, -32, 32)  # 0 or 1 beyond; there 0 times an infinite du would be NaN
     u, du = _gelu_tanh_argument(x), _SQRT_2_PI * (1 + 3 * _GELU_CUBIC * x * x)
     return 0.5 * (1 + np.tanh(u)) + 0.5 * x * _sech2(u) * du
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .. import checks
 
 
+@np.errstate(all="ignore")
 def linear_forward(input, weight, bias):
     """y = x W^T + b: input (N, in), weight (out, in), bias (out,) or None -> (N, out)."""
     weight, input, bias, _ = checks.linear("Linear", weight=weight, input=input, bias=bias)
@@ -12,12 +15,14 @@ def linear_forward(input, weight, bias):
     return output if bias is None else output + bias
 
 
+@np.errstate(all="ignore")
 def linear_backward_input(grad_output, weight):
     """dx = dy W: grad_output (N, out), weight (out, in) -> (N, in)."""
     weight, _, _, grad_output = checks.linear("Linear", weight=weight, grad_output=grad_output)
     return grad_output @ weight
 
 
+@np.errstate(all="ignore")
 def linear_backward_params(input, grad_output, grad_weight, grad_bias):
     """In place: grad_weight += dy^T x and, unless it is None, grad_bias += sum over the batch of dy."""
     checks.updated("Linear", "grad_weight", grad_weight)

@@ -58,6 +58,7 @@ def _weighted(q, scores):
     return np.where(q == 0, 0, q * scores).sum(axis=1)
 
 
+@np.errstate(all="ignore")
 def nll_forward(input, target, weight=None, ignore_index=-100):
     """Negative log-likelihood of log-probabilities (N, C) -> total loss, total weight (floats).
 
@@ -68,6 +69,7 @@ def nll_forward(input, target, weight=None, ignore_index=-100):
     return float(-_weighted(q, input.astype(np.float64)).sum()), total_weight
 
 
+@np.errstate(all="ignore")
 def nll_backward(input, target, scale, weight=None, ignore_index=-100):
     """scale times the derivative of the total of `nll_forward` by its input (N, C)."""
     input, labels, rows, weight = checks.classes("NLLLoss", input, target, weight, ignore_index)
@@ -75,6 +77,7 @@ def nll_backward(input, target, scale, weight=None, ignore_index=-100):
     return (-scale * q).astype(input.dtype)
 
 
+@np.errstate(all="ignore")
 def cross_entropy_forward(input, target, weight=None, ignore_index=-100, label_smoothing=0.0):
     """Negative log-likelihood of the softmax of scores (N, C) -> total loss, total weight (floats)."""
     input, labels, rows, weight = checks.classes("CrossEntropyLoss", input, target, weight, ignore_index)
