@@ -5,24 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 UNARY = {
-    "relu": lambda F, x: F.relu(x),
-    "leaky_relu": lambda F, x: F.leaky_relu(x, 0.125),
-    "elu": lambda F, x: F.elu(x, 1.25),
-    "selu": lambda F, x: F.selu(x),
-    "softplus": lambda F, x: F.softplus(x, 2, 8),
-    "sigmoid": lambda F, x: x.sigmoid(),
-    "tanh": lambda F, x: x.tanh(),
-    "gelu": lambda F, x: F.gelu(x),
-    "gelu_tanh": lambda F, x: F.gelu(x, approximate="tanh"),
-    "silu": lambda F, x: F.silu(x),
-    "mish": lambda F, x: F.mish(x),
-    "hardtanh": lambda F, x: F.hardtanh(x, -1, 1.5),
+    "ReLU": lambda F, x: F.relu(x),
+    "LeakyReLU": lambda F, x: F.leaky_relu(x, 0.125),
+    "ELU": lambda F, x: F.elu(x, 1.25),
+    "SELU": lambda F, x: F.selu(x),
+    "Softplus": lambda F, x: F.softplus(x, 2, 8),
+    "Sigmoid": lambda F, x: x.sigmoid(),
+    "Tanh": lambda F, x: x.tanh(),
+    "GELU": lambda F, x: F.gelu(x),
+    "GELU_tanh": lambda F, x: F.gelu(x, approximate="tanh"),
+    "SiLU": lambda F, x: F.silu(x),
+    "Mish": lambda F, x: F.mish(x),
+    "Hardtanh": lambda F, x: F.hardtanh(x, -1, 1.5),
 }
 LOSS = {
-    "mse": lambda F, x, t: F.mse_loss(x, t, reduction="sum"),
-    "l1": lambda F, x, t: F.l1_loss(x, t, reduction="sum"),
-    "huber": lambda F, x, t: F.huber_loss(x, t, reduction="sum", delta=0.75),
-    "bce_with_logits": lambda F, x, t: F.binary_cross_entropy_with_logits(x, t, reduction="sum"),
+    "MSELoss": lambda F, x, t: F.mse_loss(x, t, reduction="sum"),
+    "L1Loss": lambda F, x, t: F.l1_loss(x, t, reduction="sum"),
+    "HuberLoss": lambda F, x, t: F.huber_loss(x, t, reduction="sum", delta=0.75),
+    "BCEWithLogitsLoss": lambda F, x, t: F.binary_cross_entropy_with_logits(x, t, reduction="sum"),
 }
 FORWARD = {
     "linear_forward": lambda F, a: F.linear(a["input"], a["weight"], a["bias"]),

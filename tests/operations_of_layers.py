@@ -115,22 +115,22 @@ def gelu_slope_scale(a, outputs):
 
 
 UNARY = {  # name: (a, b), ulps of the value, ulps of the gradient
-    "relu": ((0, 0), 0, 0),
-    "leaky_relu": ((0.125, 0), 0, 0),  # a product with a power of two
-    "elu": ((1.25, 0), 3, 4),
-    "selu": ((0, 0), 4, 5),
-    "softplus": ((2, 8), 3, 5),
-    "sigmoid": ((0, 0), 4, 6),
-    "tanh": ((0, 0), 4, 6),
-    "gelu": ((0, 0), 6, 6),
-    "gelu_tanh": ((0, 0), 4, 6),
-    "silu": ((0, 0), 4, 6),
-    "mish": ((0, 0), 6, 8),
-    "hardtanh": ((-1, 1.5), 0, 0),
+    "ReLU": ((0, 0), 0, 0),
+    "LeakyReLU": ((0.125, 0), 0, 0),  # a product with a power of two
+    "ELU": ((1.25, 0), 3, 4),
+    "SELU": ((0, 0), 4, 5),
+    "Softplus": ((2, 8), 3, 5),
+    "Sigmoid": ((0, 0), 4, 6),
+    "Tanh": ((0, 0), 4, 6),
+    "GELU": ((0, 0), 6, 6),
+    "GELU_tanh": ((0, 0), 4, 6),
+    "SiLU": ((0, 0), 4, 6),
+    "Mish": ((0, 0), 6, 8),
+    "Hardtanh": ((-1, 1.5), 0, 0),
 }
-VALUE_SCALES = {"gelu_tanh": gelu_tanh_scale}
-SLOPE_SCALES = {"gelu": gelu_slope_scale, "gelu_tanh": gelu_tanh_slope_scale, "silu": silu_slope_scale,
-                "mish": mish_slope_scale}  # fmt: skip
+VALUE_SCALES = {"GELU_tanh": gelu_tanh_scale}
+SLOPE_SCALES = {"GELU": gelu_slope_scale, "GELU_tanh": gelu_tanh_slope_scale, "SiLU": silu_slope_scale,
+                "Mish": mish_slope_scale}  # fmt: skip
 
 
 def unary(rng, dtype, rows, cols, name, gradient=False):
@@ -142,7 +142,7 @@ def unary(rng, dtype, rows, cols, name, gradient=False):
 
 
 for name, (_, value_ulps, slope_ulps) in UNARY.items():
-    cancels = name == "gelu"  # 1 + erf(x) in the reference
+    cancels = name == "GELU"  # 1 + erf(x) in the reference
     add("unary_forward", partial(unary, name=name), VALUE_SCALES.get(name, the_outputs), value_ulps, name,
         oracle_scale=(lambda a, y: [size_of(a["input"])]) if cancels else None)  # fmt: skip
     add("unary_backward", partial(unary, name=name, gradient=True), SLOPE_SCALES.get(name, the_outputs), slope_ulps,

@@ -28,7 +28,7 @@ def add(*args, **kwargs):
 # losses are added one after the other.
 # ---------------------------------------------------------------------------------------------------------------
 
-LOSS = {"mse": 0, "l1": 0, "huber": 0.75, "bce_with_logits": 0}  # name: a
+LOSS = {"MSELoss": 0, "L1Loss": 0, "HuberLoss": 0.75, "BCEWithLogitsLoss": 0}  # name: a
 
 
 def loss(rng, dtype, rows, cols, name, gradient=False):
@@ -39,12 +39,12 @@ def loss(rng, dtype, rows, cols, name, gradient=False):
 def loss_scale(a, outputs):
     """d = x - t carries a rounding of |x| + |t|; the terms of the logits' loss are x, x t and a logarithm up to 1."""
     x, t = size_of(a["input"]), size_of(a["target"])
-    special = {"mse": (x + t) * np.abs(a["input"] - a["target"]), "bce_with_logits": x * (1 + t) + 1}
+    special = {"MSELoss": (x + t) * np.abs(a["input"] - a["target"]), "BCEWithLogitsLoss": x * (1 + t) + 1}
     return [special.get(a["name"], x + t).sum()]
 
 
 def loss_slope_scale(a, outputs):
-    if a["name"] == "bce_with_logits":
+    if a["name"] == "BCEWithLogitsLoss":
         return [a["scale"] * (elementwise._sigmoid(a["input"]) + size_of(a["target"]))]
     return [np.abs(outputs[0])]
 

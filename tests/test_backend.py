@@ -81,7 +81,7 @@ def test_the_gemm_variable_chooses_the_provider():
 
 THREADS_USED = """
 import fastnn
-fastnn.backend.ops.unary_forward("tanh", np.ones(4_000_000))
+fastnn.backend.ops.unary_forward("Tanh", np.ones(4_000_000))
 result = [fastnn.get_num_threads(), len(os.listdir("/proc/self/task"))]
 """
 
@@ -235,7 +235,7 @@ def test_importing_leaves_subnormal_numbers_alone():
     code = "import fastnn\nfrom fastnn import nn\n" \
            "nn.Linear(300, 300).forward(np.ones((200, 300), np.float32))\n" \
            "result = [float(np.float64(1e-310) * 1), float(np.float32(1e-40) * np.float32(1)), " \
-           "float(fastnn.backend.ops.unary_forward('relu', np.array([1e-310]))[0])]"  # fmt: skip
+           "float(fastnn.backend.ops.unary_forward('ReLU', np.array([1e-310]))[0])]"  # fmt: skip
     assert result(code) == [1e-310, float(np.float32(1e-40)), 1e-310]
 
 

@@ -109,7 +109,7 @@ LINES = [  # a bad call, and the line that it raises
      "Linear: expected a writeable grad_weight, got a read-only array"),
     ("linear_backward_params", (X, X[:, :2], W.tolist(), B), TypeError,
      "Linear: expected grad_weight as a NumPy array, got list"),
-    ("unary_backward", ("relu", X, X.T), ValueError, "relu: expected grad_output of shape (4, 3), got (3, 4)"),
+    ("unary_backward", ("ReLU", X, X.T), ValueError, "ReLU: expected grad_output of shape (4, 3), got (3, 4)"),
     ("softmax_forward", (np.float32(1),), ValueError, "Softmax: expected input with at least one axis, got shape ()"),
     ("batch_norm_forward", (X, B, None, 0.1), ValueError,
      "BatchNorm1d: expected input of shape (N, 2) or (N, 2, L), got (4, 3)"),

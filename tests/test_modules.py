@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -310,10 +311,20 @@ def test_clipping_by_norm(norm_type, max_norm):
 
 def test_clipping_by_value_and_of_what_is_not_finite():
     grads = [np.array([3.0, -0.5, np.nan, -np.inf]), np.array([[2.0], [0.25]], np.float32)]
-    nn.utils.clip_grad_value_(grads, 1.0)
+    model = SimpleNamespace(grad_parameters=lambda: grads)
+    nn.utils.clip_grad_value_(model, 1.0)
     np.testing.assert_array_equal(grads[0], [1, -0.5, np.nan, -1])
     np.testing.assert_array_equal(grads[1], [[1], [0.25]])
     with pytest.raises(ValueError, match=r"^clip_grad_norm_: expected gradients of finite norm, got nan$"):
-        nn.utils.clip_grad_norm_(grads, 1.0, error_if_nonfinite=True)
+        nn.utils.clip_grad_norm_(model, 1.0, error_if_nonfinite=True)
     np.testing.assert_array_equal(grads[0], [1, -0.5, np.nan, -1])
-    assert math.isnan(nn.utils.clip_grad_norm_(grads, 1.0)) and np.isnan(grads[1]).all()
+    assert math.isnan(nn.utils.clip_grad_norm_(model, 1.0)) and np.isnan(grads[1]).all()
+
+
+def test_clipping_refuses_parameters_which_it_would_scale_themselves():
+    model = nn.Linear(4, 5)
+    before = model.weight.copy()
+    for clip in (nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_):
+        with pytest.raises(TypeError, match=r"expected a model with grad_parameters\(\), got list$"):
+            clip(model.parameters(), 0.1)
+    np.testing.assert_array_equal(model.weight, before)

@@ -260,8 +260,8 @@ def test_empty_arrays(core, isa, dtype, operation, rows, cols):
 def test_elementwise_operations_take_any_shape(core, isa, dtype, shape):
     rng = np.random.default_rng(0)
     x, y = (np.asarray(rng.standard_normal(shape), dtype) for _ in range(2))
-    for name, arguments in (("unary_forward", ("tanh", x)), ("unary_backward", ("tanh", x, y)),
-                            ("loss_forward", ("mse", x, y)), ("loss_backward", ("mse", x, y, 0.5)),
+    for name, arguments in (("unary_forward", ("Tanh", x)), ("unary_backward", ("Tanh", x, y)),
+                            ("loss_forward", ("MSELoss", x, y)), ("loss_backward", ("MSELoss", x, y, 0.5)),
                             ("dropout", (x, 0.25, 1, 2)), ("square_sum", (x,)), ("softmax_forward", (x,)),
                             ("softmax_backward", (x, y)), ("log_softmax_forward", (x,)),
                             ("log_softmax_backward", (x, y))):  # fmt: skip

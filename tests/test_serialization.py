@@ -156,8 +156,8 @@ def test_writer_refuses_before_it_writes(tmp_path, tensors, metadata, error, tex
     [
         (b"", "expected a safetensors file of at least 8 bytes, got 0"),
         (b"1234567", "expected a safetensors file of at least 8 bytes, got 7"),
-        (struct.pack("<Q", 3) + b"{}", "expected a safetensors header of at most 2 bytes, got 3"),
-        (b"\xff" * 8 + b"{}", "expected a safetensors header of at most 2 bytes, got 18446744073709551615"),
+        (struct.pack("<Q", 3) + b"{}", "expected a safetensors file with a header of at most 2 bytes, got 3"),
+        (b"\xff" * 8 + b"{}", "expected a safetensors file with a header of at most 2 bytes, got 18446744073709551615"),
         (content(b""), "expected a safetensors header that starts with '{', got b''"),
         (content(b" {}"), "expected a safetensors header that starts with '{', got b' '"),
         (content(b"[]"), "expected a safetensors header that starts with '{', got b'['"),
@@ -229,7 +229,9 @@ def test_reader_refuses_a_header_of_more_than_100_mb(tmp_path):
     with open(tmp_path / "bad", "wb") as file:
         file.write(struct.pack("<Q", 100_000_001) + b"{}")
         file.truncate(8 + 100_000_001)  # sparse: nothing of it is on the disk
-    with pytest.raises(ValueError, match="expected a safetensors header of at most 100000000 bytes, got 100000001"):
+    with pytest.raises(
+        ValueError, match="expected a safetensors file with a header of at most 100000000 bytes, got 100000001"
+    ):
         load_tensors(tmp_path / "bad")
 
 

@@ -306,7 +306,7 @@ def _read_header(name: str, file: BufferedReader, size: int) -> tuple[dict[str, 
     (length,) = struct.unpack("<Q", file.read(8))
     if length > min(size - 8, MAX_HEADER):
         raise ValueError(
-            f"{name}: expected a safetensors header of at most {min(size - 8, MAX_HEADER)} bytes, got {length}"
+            f"{name}: expected a safetensors file with a header of at most {min(size - 8, MAX_HEADER)} bytes, got {length}"
         )
     text = file.read(length)
     if not text.startswith(b"{"):

@@ -43,7 +43,7 @@ class ReLU(_Unary):
     array([0., 0., 2.])
     """
 
-    operation = "relu"
+    operation = "ReLU"
 
 
 class LeakyReLU(_Unary):
@@ -66,7 +66,7 @@ class LeakyReLU(_Unary):
     array([-0.5,  0. ,  2. ])
     """
 
-    operation = "leaky_relu"
+    operation = "LeakyReLU"
     config_names = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01) -> None:
@@ -101,7 +101,7 @@ class ELU(_Unary):
     array([-1.,  0.,  2.])
     """
 
-    operation = "elu"
+    operation = "ELU"
     config_names = ("alpha",)
 
     def __init__(self, alpha: float = 1.0) -> None:
@@ -127,7 +127,7 @@ class SELU(_Unary):
     array([0.    , 2.1014])
     """
 
-    operation = "selu"
+    operation = "SELU"
 
 
 class Softplus(_Unary):
@@ -156,7 +156,7 @@ class Softplus(_Unary):
     array([ 0.3133,  0.6931, 50.    ])
     """
 
-    operation = "softplus"
+    operation = "Softplus"
     config_names = ("beta", "threshold")
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
@@ -179,7 +179,7 @@ class Sigmoid(_Unary):
     array([0.    , 0.5   , 0.7311])
     """
 
-    operation = "sigmoid"
+    operation = "Sigmoid"
 
 
 class Tanh(_Unary):
@@ -193,7 +193,7 @@ class Tanh(_Unary):
     array([-1.    ,  0.    ,  0.7616])
     """
 
-    operation = "tanh"
+    operation = "Tanh"
 
 
 class GELU(_Unary):
@@ -229,7 +229,7 @@ class GELU(_Unary):
 
     @property
     def operation(self) -> str:  # type: ignore[override]
-        return "gelu" if self.approximate == "none" else "gelu_tanh"
+        return "GELU" if self.approximate == "none" else "GELU_tanh"
 
 
 class SiLU(_Unary):
@@ -247,7 +247,7 @@ class SiLU(_Unary):
     array([-0.2689,  0.    ,  0.7311])
     """
 
-    operation = "silu"
+    operation = "SiLU"
 
 
 class Mish(_Unary):
@@ -265,7 +265,7 @@ class Mish(_Unary):
     array([-0.3034,  0.    ,  0.8651])
     """
 
-    operation = "mish"
+    operation = "Mish"
 
 
 class Hardtanh(_Unary):
@@ -289,7 +289,7 @@ class Hardtanh(_Unary):
     array([-1. ,  0.5,  1. ])
     """
 
-    operation = "hardtanh"
+    operation = "Hardtanh"
     config_names = ("min_val", "max_val")
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:

@@ -138,7 +138,7 @@ class MSELoss(_Elementwise):
     (2.5, array([[ 1., -2.]]))
     """
 
-    operation = "mse"
+    operation = "MSELoss"
 
 
 class L1Loss(_Elementwise):
@@ -162,7 +162,7 @@ class L1Loss(_Elementwise):
     (1.5, array([[ 0.5, -0.5]]))
     """
 
-    operation = "l1"
+    operation = "L1Loss"
 
 
 class HuberLoss(_Elementwise):
@@ -192,7 +192,7 @@ class HuberLoss(_Elementwise):
     (1.0, array([[ 0.5, -0.5]]))
     """
 
-    operation = "huber"
+    operation = "HuberLoss"
     config_names = ("reduction", "delta")
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
@@ -229,7 +229,7 @@ class BCEWithLogitsLoss(_Elementwise):
     (0.6931, array([[ 0.25, -0.25]]))
     """
 
-    operation = "bce_with_logits"
+    operation = "BCEWithLogitsLoss"
 
 
 class _Classes(Criterion):

@@ -1,9 +1,8 @@
-"""Gradient clipping, as PyTorch's `torch.nn.utils`: in place, on a module or on a list of gradient arrays."""
+"""Gradient clipping, as PyTorch's `torch.nn.utils`: in place, on the gradients of a model."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from .module import Array, Module
 
 
 def clip_grad_norm_(
-    parameters: Module | Iterable[Array] | Array,
+    model: Module,
     max_norm: float,
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
@@ -24,8 +23,8 @@ def clip_grad_norm_(
 
     Parameters
     ----------
-    parameters : Module, iterable of arrays, or array
-        A module, whose gradients are taken, or the gradients themselves.
+    model : Module
+        Or anything with `grad_parameters()`, a list of live gradient arrays.
     max_norm : float
         At least 0.
     norm_type : float
@@ -41,22 +40,22 @@ def clip_grad_norm_(
 
     Notes
     -----
-    Gradients are arrays of their own here: unlike in PyTorch, give the module or its `grad_parameters()`, not its
-    `parameters()`, which would be scaled themselves. The norm is accumulated in float64. A norm that is not finite
-    spoils the gradients, as in PyTorch: infinity makes them 0 or NaN, NaN makes all NaN.
+    Unlike in PyTorch, where a parameter knows its gradient, the argument is the model: `parameters()` are plain arrays
+    here. The norm is accumulated in float64. A norm that is not finite spoils the gradients, as in PyTorch: infinity
+    makes them 0 or NaN, NaN makes all NaN.
 
     Examples
     --------
-    >>> import numpy as np
     >>> from fastnn import nn
-    >>> gradient = np.array([3.0, 4.0])
-    >>> nn.utils.clip_grad_norm_([gradient], 1.0)
+    >>> layer = nn.Linear(2, 1, bias=False)
+    >>> layer.grad_weight[...] = 3.0, 4.0
+    >>> nn.utils.clip_grad_norm_(layer, 1.0)
     5.0
-    >>> gradient.round(4)
-    array([0.6, 0.8])
+    >>> layer.grad_weight.round(4)
+    array([[0.6, 0.8]], dtype=float32)
     """
     where = "clip_grad_norm_"
-    gradients = _gradients(where, parameters)
+    gradients = _gradients(where, model)
     max_norm = number(where, "max_norm", max_norm, low=0)
     if norm_type != math.inf:
         norm_type = number(where, "norm_type", norm_type, above=0)
@@ -70,13 +69,13 @@ def clip_grad_norm_(
     return norm
 
 
-def clip_grad_value_(parameters: Module | Iterable[Array] | Array, clip_value: float) -> None:
+def clip_grad_value_(model: Module, clip_value: float) -> None:
     """Clip every element of the gradients to [-clip_value, clip_value], in place; NaN stays NaN.
 
     Parameters
     ----------
-    parameters : Module, iterable of arrays, or array
-        A module, whose gradients are taken, or the gradients themselves.
+    model : Module
+        Or anything with `grad_parameters()`, a list of live gradient arrays.
     clip_value : float
         At least 0.
 
@@ -87,28 +86,24 @@ def clip_grad_value_(parameters: Module | Iterable[Array] | Array, clip_value: f
 
     Examples
     --------
-    >>> import numpy as np
     >>> from fastnn import nn
-    >>> gradient = np.array([3.0, -0.5])
-    >>> nn.utils.clip_grad_value_([gradient], 1.0)
-    >>> gradient
-    array([ 1. , -0.5])
+    >>> layer = nn.Linear(2, 1, bias=False)
+    >>> layer.grad_weight[...] = 3.0, -0.5
+    >>> nn.utils.clip_grad_value_(layer, 1.0)
+    >>> layer.grad_weight
+    array([[ 1. , -0.5]], dtype=float32)
     """
-    gradients = _gradients("clip_grad_value_", parameters)
+    gradients = _gradients("clip_grad_value_", model)
     limit = number("clip_grad_value_", "clip_value", clip_value, low=0)
     for gradient in gradients:
         backend.ops.clip_(gradient, -limit, limit)
 
 
-def _gradients(where: str, parameters: Any) -> list[Array]:
-    """The gradients that an argument stands for, each a writeable floating array."""
-    if hasattr(parameters, "grad_parameters"):
-        parameters = parameters.grad_parameters()
-    elif isinstance(parameters, np.ndarray):
-        parameters = [parameters]
-    elif not isinstance(parameters, Iterable):
-        raise TypeError(f"{where}: expected a Module or gradient arrays, got {type(parameters).__name__}")
-    return [updated(where, "gradient", gradient) for gradient in parameters]
+def _gradients(where: str, model: Any) -> list[Array]:
+    """The gradients of a model, each a writeable floating array."""
+    if not hasattr(model, "grad_parameters"):
+        raise TypeError(f"{where}: expected a model with grad_parameters(), got {type(model).__name__}")
+    return [updated(where, "gradient", gradient) for gradient in model.grad_parameters()]
 
 
 def _norm(gradients: list[Array], p: float) -> float:

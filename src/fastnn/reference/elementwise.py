@@ -58,33 +58,33 @@ def _gelu_tanh_slope(x):
 
 # name -> (value, gradient), functions of x (and dy) and of two constants a and b
 UNARY = {
-    "relu": (lambda x, a, b: np.where(x < 0, 0, x), lambda x, dy, a, b: np.where(x <= 0, 0, dy)),
-    "leaky_relu": (lambda x, a, b: np.where(x > 0, x, a * x), lambda x, dy, a, b: np.where(x > 0, dy, a * dy)),
-    "elu": (lambda x, a, b: _elu(x, a), lambda x, dy, a, b: _elu_gradient(x, dy, a)),
-    "selu": (
+    "ReLU": (lambda x, a, b: np.where(x < 0, 0, x), lambda x, dy, a, b: np.where(x <= 0, 0, dy)),
+    "LeakyReLU": (lambda x, a, b: np.where(x > 0, x, a * x), lambda x, dy, a, b: np.where(x > 0, dy, a * dy)),
+    "ELU": (lambda x, a, b: _elu(x, a), lambda x, dy, a, b: _elu_gradient(x, dy, a)),
+    "SELU": (
         lambda x, a, b: _SELU_SCALE * _elu(x, _SELU_ALPHA),
         lambda x, dy, a, b: _SELU_SCALE * _elu_gradient(x, dy, _SELU_ALPHA),
     ),
-    "softplus": (
+    "Softplus": (
         lambda x, a, b: np.where(a * x > b, x, _softplus(a * x) / a),
         lambda x, dy, a, b: np.where(a * x > b, dy, dy * _sigmoid(a * x)),
     ),
-    "sigmoid": (lambda x, a, b: _sigmoid(x), lambda x, dy, a, b: dy * (_sigmoid(x) * _sigmoid(-x))),
-    "tanh": (lambda x, a, b: np.tanh(x), lambda x, dy, a, b: dy * _sech2(x)),
-    "gelu": (
+    "Sigmoid": (lambda x, a, b: _sigmoid(x), lambda x, dy, a, b: dy * (_sigmoid(x) * _sigmoid(-x))),
+    "Tanh": (lambda x, a, b: np.tanh(x), lambda x, dy, a, b: dy * _sech2(x)),
+    "GELU": (
         lambda x, a, b: x * _normal_cdf(x),
         lambda x, dy, a, b: dy * (_normal_cdf(x) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)),
     ),
-    "gelu_tanh": (
+    "GELU_tanh": (
         lambda x, a, b: 0.5 * x * (1 + np.tanh(_gelu_tanh_argument(x))),
         lambda x, dy, a, b: dy * _gelu_tanh_slope(x),
     ),
-    "silu": (lambda x, a, b: x * _sigmoid(x), lambda x, dy, a, b: dy * (_sigmoid(x) * (1 + x * _sigmoid(-x)))),
-    "mish": (
+    "SiLU": (lambda x, a, b: x * _sigmoid(x), lambda x, dy, a, b: dy * (_sigmoid(x) * (1 + x * _sigmoid(-x)))),
+    "Mish": (
         lambda x, a, b: x * np.tanh(_softplus(x)),
         lambda x, dy, a, b: dy * (np.tanh(_softplus(x)) + x * _sech2(_softplus(x)) * _sigmoid(x)),
     ),
-    "hardtanh": (
+    "Hardtanh": (
         lambda x, a, b: np.where(x < a, a, np.where(x > b, b, x)),
         lambda x, dy, a, b: np.where((x <= a) | (x >= b), 0, dy),
     ),

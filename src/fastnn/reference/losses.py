@@ -8,13 +8,13 @@ from .. import checks
 from .elementwise import _sigmoid, log_softmax_forward, softmax_forward
 
 LOSS = {
-    "mse": (lambda x, t, a: (x - t) ** 2, lambda x, t, a: 2 * (x - t)),
-    "l1": (lambda x, t, a: np.abs(x - t), lambda x, t, a: np.sign(x - t)),
-    "huber": (
+    "MSELoss": (lambda x, t, a: (x - t) ** 2, lambda x, t, a: 2 * (x - t)),
+    "L1Loss": (lambda x, t, a: np.abs(x - t), lambda x, t, a: np.sign(x - t)),
+    "HuberLoss": (
         lambda x, t, a: np.where(np.abs(x - t) <= a, 0.5 * (x - t) ** 2, a * (np.abs(x - t) - 0.5 * a)),
         lambda x, t, a: np.clip(x - t, -a, a),
     ),
-    "bce_with_logits": (
+    "BCEWithLogitsLoss": (
         lambda x, t, a: np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x))),
         lambda x, t, a: _sigmoid(x) - t,
     ),
