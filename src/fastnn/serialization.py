@@ -305,9 +305,8 @@ def _read_header(name: str, file: BufferedReader, size: int) -> tuple[dict[str, 
         raise ValueError(f"{name}: expected a safetensors file of at least 8 bytes, got {size}")
     (length,) = struct.unpack("<Q", file.read(8))
     if length > min(size - 8, MAX_HEADER):
-        raise ValueError(
-            f"{name}: expected a safetensors file with a header of at most {min(size - 8, MAX_HEADER)} bytes, got {length}"
-        )
+        most = min(size - 8, MAX_HEADER)
+        raise ValueError(f"{name}: expected a safetensors file with a header of at most {most} bytes, got {length}")
     text = file.read(length)
     if not text.startswith(b"{"):
         raise ValueError(f"{name}: expected a safetensors header that starts with '{{', got {text[:1]!r}")
