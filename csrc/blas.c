@@ -98,7 +98,7 @@ static int leading(size_t rows, size_t cols, ptrdiff_t row, ptrdiff_t col, int *
  * transposed A is long nor a transposed B is packed for a few rows. It loses by up to a factor of 5 elsewhere. */
 static int blas_pays(const struct gemm *g)
 {
-    if (g->m < 8 || g->k * g->n > 1 << 19)
+    if (g->m < 8 || g->k * g->n > 1 << 18)
         return 1;
     if (g->a_col != 1)
         return g->k < 128 || g->k > 256 || g->n < 32;
@@ -137,29 +137,42 @@ static int blas_serves(const struct gemm *g) { return (void)g, 0; }
 static void blas(struct gemm g) { native(g); }
 #endif
 
-enum {
-    PANEL = 256,           /* columns or rows that a BLAS call gets: wide enough that packing is cheap */
-    GFLOP_PER_SECOND = 100 /* of one thread, to estimate what a product costs */
-};
+/* How a product is cut for threads. The own kernel sums alike wherever a share begins. OpenBLAS does so where shares
+ * are large (below 10^6 multiply-adds it has other kernels) and begin at multiples of 64 rows or columns in f32, of 192
+ * rows in f64; so f64 with few rows is cut in two for any number of threads, which costs one thread 5 %, since each
+ * half packs the other matrix again. The tests compare numbers of threads bit for bit. */
+enum { BLAS_SHARE = 1 << 22, STEP = 64, STEP_F64 = 192 };
 
-/* The product is cut into panels by its shape alone, and a thread takes whole panels: a BLAS may sum in another order
- * for another shape, but what it is given does not depend on the number of threads. */
+static const double OWN_NS = 2.0 / 100; /* of one multiply-add, at 100 GFLOP/s, to estimate what a product costs */
+
+static void run(struct gemm g, int by_blas)
+{
+    if (by_blas)
+        blas(g);
+    else
+        native(g);
+}
+
 void fnn_gemm(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
               ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t n, size_t k, int accumulate)
 {
     const struct gemm g = {type,  a,     b,     bias,  c, a_row, a_col, b_row, b_col,
                            c_row, m,     n,     k,     type == FNN_TYPE_F64 ? 8 : 4, accumulate};
-    const int by_blas = blas_serves(&g), by_rows = m > n;
-    const size_t longer = by_rows ? m : n, panels = (longer + PANEL - 1) / PANEL;
-    const double ns = 2.0 * (double)m * (double)n * (double)k / GFLOP_PER_SECOND;
-    FNN_PARALLEL(panels, 1, ns, {
-        for (size_t panel = begin; panel < end; panel++) {
-            size_t first = longer * panel / panels, last = longer * (panel + 1) / panels;
-            struct gemm piece = part(g, by_rows, first, last);
-            if (by_blas)
-                blas(piece);
-            else
-                native(piece);
-        }
-    })
+    const int by_blas = blas_serves(&g), f64 = by_blas && type == FNN_TYPE_F64;
+    const int by_rows = f64 ? m >= 2 * STEP_F64 : m > n;
+    const size_t longer = by_rows ? m : n;
+    const double work = (double)m * (double)n * (double)k;
+    const double ns = by_blas ? work / BLAS_SHARE * FNN_NS_PER_THREAD : work * OWN_NS;
+    if (f64 && !by_rows && work >= 2.0 * BLAS_SHARE && n >= 2 * STEP) {
+        const size_t half = (n / 2 + STEP - 1) / STEP * STEP;
+        FNN_PARALLEL(2, 1, ns, {
+            for (size_t i = begin; i < end; i++)
+                run(part(g, 0, i * half, i ? n : half), 1);
+        })
+    } else {
+        FNN_PARALLEL(longer, f64 ? STEP_F64 : STEP, ns, {
+            if (begin < end)
+                run(part(g, by_rows, begin, end), by_blas);
+        })
+    }
 }

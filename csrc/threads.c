@@ -10,10 +10,6 @@ void fnn_threads_init(void);
 #include <pthread.h>
 #include <stdlib.h>
 
-/* A thread is woken for at least this much work: a region on spinning threads costs 1 to 2 us, on sleeping ones 5 to
- * 10 us a hop, and beside other busy processes a multiple of it. */
-enum { NS_PER_THREAD = 25000 };
-
 static int explicit_count; /* 0: not set */
 static int limit = 1;      /* of the affinity mask and the container's quota */
 static volatile int forked;
@@ -36,20 +32,21 @@ int fnn_num_threads(void)
 
 int fnn_team_size(size_t units, double ns)
 {
-    if (ns < 2.0 * NS_PER_THREAD || omp_in_parallel())
+    if (ns < 2.0 * FNN_NS_PER_THREAD || omp_in_parallel())
         return 1;
     double team = fnn_num_threads();
-    if (team > ns / NS_PER_THREAD)
-        team = ns / NS_PER_THREAD;
+    if (team > ns / FNN_NS_PER_THREAD)
+        team = ns / FNN_NS_PER_THREAD;
     return team > (double)units ? (int)units : (int)team;
 }
 
+/* Whole steps, but for the last share, which also takes what is left: no share is a fraction of a step. */
 void fnn_share(size_t units, size_t step, size_t *begin, size_t *end)
 {
     const size_t team = (size_t)omp_get_num_threads(), me = (size_t)omp_get_thread_num();
-    const size_t steps = (units + step - 1) / step;
-    *begin = steps * me / team * step;
-    *end = me + 1 == team ? units : steps * (me + 1) / team * step;
+    const size_t steps = units < step ? 1 : units / step;
+    *begin = me > 0 && steps * me / team == steps ? units : steps * me / team * step;
+    *end = steps * (me + 1) / team == steps ? units : steps * (me + 1) / team * step;
 }
 
 /* libgomp waits for ever in a child whose parent had a team (GCC bug 60035): the child computes on its own thread. */
