@@ -163,18 +163,21 @@ def config() -> dict[str, Any]:
     """What `show_config` prints, as a dictionary."""
     from . import __version__
 
-    common = {"fastnn": __version__, "python": sys.version.split()[0], "numpy": np.__version__, "backend": backend()}
+    config: dict[str, Any] = {"fastnn": __version__, "python": sys.version.split()[0], "numpy": np.__version__}
+    config["backend"] = backend()
     if _core is None:
-        native: dict[str, Any] = {"native kernels": f"not available ({native_error}); running on NumPy"}
+        config["native kernels"] = f"not available ({native_error}); running on NumPy"
+    elif ops is reference:
+        config["native kernels"] = f"available ({', '.join(_core.isa_available())}), not in use; running on NumPy"
     else:
-        native = {
-            "isa": _core.isa(),
-            "isa available": _core.isa_available(),
-            "gemm": _core.gemm_provider(),
-            "blas": _core.blas() or "none",
-            "openmp": _core.has_openmp(),
-        }
-    return {**common, **native, "threads": get_num_threads(), "default dtype": "float32"}
+        config["isa"] = _core.isa()
+        config["isa available"] = _core.isa_available()
+        config["gemm"] = _core.gemm_provider()
+        config["blas"] = _core.blas() or "none"
+        config["openmp"] = _core.has_openmp()
+    config["threads"] = "those of NumPy" if ops is reference else get_num_threads()
+    config["default dtype"] = "float32"
+    return config
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
