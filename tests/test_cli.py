@@ -481,7 +481,7 @@ def test_predict_refuses_files_that_hold_no_model_of_its_own(refused):
     with open("text", "w") as file:
         file.write("no model")
     assert refused(1, "predict", "none", "digits") == "none: No such file or directory"
-    assert refused(1, "predict", "text", "digits").startswith("text: expected a safetensors header")
+    assert refused(1, "predict", "text", "digits").startswith("text: expected a safetensors file with a header")
     serialization.save(nn.Linear(64, 10), "bare")
     assert refused(1, "predict", "bare", "digits").startswith("bare: expected a model that `fastnn train` saved")
 
