@@ -4,11 +4,10 @@
  * inputs outside the range of a polynomial are clamped or selected away. SSE2 is enough for all of it: rounding to an
  * integer adds a magic number, and integers of 64 bits become doubles through their bit patterns.
  *
- * Each comment states the valid inputs and the largest error against the true value in units in the last place (ULP),
- * as "f32 with FMA / without, f64 with / without", with the input of the first one. csrc/tests/ulp.c checks the same
- * numbers, those of csrc/tests/ulp.def, on all floats and on a sample of the doubles. Unless stated otherwise: any
- * input is valid, NaN gives NaN, infinities give the limit, subnormal inputs and results are right to the same ULP,
- * and a zero result has the sign that the C library gives it.
+ * The largest error of each against the true value, in units in the last place (ULP), stands in csrc/tests/ulp.def,
+ * for float and double, with and without FMA; csrc/tests/ulp.c checks it on all floats (`make test-slow`) and on samples
+ * of both types (`make test`). Unless stated otherwise: any input is valid, NaN gives NaN, infinities give the limit,
+ * subnormal inputs and results are right to the same ULP, and a zero result has the sign that the C library gives it.
  *
  * The polynomials come from tools/fit_vecmath.py, which finds every coefficient again.
  */
