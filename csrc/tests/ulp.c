@@ -102,7 +102,7 @@ static double ulp_error(real_t got, wide_t want)
     return (double)(WIDE(fabs)(got - want) / (top - from_pattern(below)));
 }
 
-/* The worst input found by a thread, and what the thread has to do: every step-th pattern (or random number) of count. */
+/* What a thread has to do, every step-th pattern (or random number) of count, and the worst input that it found. */
 typedef struct {
     const function_t *function;
     uint64_t first, step, count, tried;
@@ -170,11 +170,12 @@ static void *run_work(void *argument)
 static void run_edges(work_t *work)
 {
     static const double edges[] = {
-        0, 0x1p-149, 0x1p-126, 0x1p-1022, 0x1p-55, 0x1p-54, 0x1p-53, 0x1p-26, 0x1p-25, 0x1p-24, 0x1p-12, 0.346573590279972,
-        1.0397207708399179, 0.5, 1, 2, 4, 6, 9.01, 10, 15, 17.33, 20, 39, 40, 89, 104, 710, 746, 88.722839111673, 87.33654475,
-        103.27892990343185, 103.97207708399179, 709.782712893384, 708.3964185322641, 745.1332191019412, 744.4400719213812,
-        0.70710678118654752, 1.4142135623730951, 0.921875, 0.41421356237309503, 3.8325, 5.8636, 8.2924, 14.1, 38.5,
-        0.29289321881345248, 16777216, 9007199254740992, 3.4028234663852886e38, 1.7976931348623157e308, INFINITY, NAN,
+        0, 0x1p-149, 0x1p-126, 0x1p-1022, 0x1p-55, 0x1p-54, 0x1p-53, 0x1p-26, 0x1p-25, 0x1p-24, 0x1p-12,
+        0.346573590279972, 1.0397207708399179, 0.5, 1, 2, 4, 6, 9.01, 10, 15, 17.33, 20, 39, 40, 89, 104, 710, 746,
+        88.722839111673, 87.33654475, 103.27892990343185, 103.97207708399179, 709.782712893384, 708.3964185322641,
+        745.1332191019412, 744.4400719213812, 0.70710678118654752, 1.4142135623730951, 0.921875, 0.41421356237309503,
+        3.8325, 5.8636, 8.2924, 14.1, 38.5, 0.29289321881345248, 16777216, 9007199254740992, 3.4028234663852886e38,
+        1.7976931348623157e308, INFINITY, NAN,
     };
     real_t x[BLOCK] = {0};
     for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) {
