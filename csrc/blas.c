@@ -57,7 +57,8 @@ static void native(struct gemm g)
 
 /* Declared here, since the header of a BLAS rarely knows its prefix. */
 enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
-void BLAS(cblas_sgemm)(int, int, int, int, int, int, float, const float *, int, const float *, int, float, float *, int);
+void BLAS(cblas_sgemm)(int, int, int, int, int, int, float, const float *, int, const float *, int, float, float *,
+                       int);
 void BLAS(cblas_dgemm)(int, int, int, int, int, int, double, const double *, int, const double *, int, double,
                        double *, int);
 #ifdef FNN_BLAS_OPENBLAS
@@ -92,10 +93,10 @@ static int leading(size_t rows, size_t cols, ptrdiff_t row, ptrdiff_t col, int *
     return (col == 1 || row == 1) && lead >= least && lead > 0 && lead <= INT_MAX ? (int)lead : 0;
 }
 
-/* Measured with both at (batch, in, out) from (1, 64, 32) to (512, 2048, 2048) and (10000, 784, 100), in the three forms
- * of a linear layer, f32 and f64, AVX-512, `make bench-gemm`: the own kernel wins by 5 to 30 % (in f64 with 10 columns
- * by 90 %) where its tiles are full, k is long enough to pay for reading and writing C, B fits in L2, and neither a
- * transposed A is long nor a transposed B is packed for a few rows. It loses by up to a factor of 5 elsewhere. */
+/* Measured with both at (batch, in, out) from (1, 64, 32) to (512, 2048, 2048) and (10000, 784, 100), in the three
+ * forms of a linear layer, f32 and f64, AVX-512, `make bench-gemm`: the own kernel wins by 5 to 30 % (in f64 with 10
+ * columns by 90 %) where its tiles are full, k is long enough to pay for reading and writing C, B fits in L2, and
+ * neither a transposed A is long nor a transposed B is packed for a few rows. It loses by up to a factor of 5 elsewhere. */
 static int blas_pays(const struct gemm *g)
 {
     if (g->m < 8 || g->k * g->n > 1 << 18)

@@ -41,7 +41,8 @@ extern const char *const fnn_loss_names[FNN_LOSS_COUNT];
 
 /* C (m, n) = A (m, k) B (k, n) + bias, or += where accumulate is set; see `gemm` in ops.def. */
 void fnn_gemm(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
-              ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t n, size_t k, int accumulate);
+              ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t n, size_t k,
+              int accumulate);
 
 /* Instruction sets: the names compiled in, slowest first; whether this CPU and system run it; the chosen one. */
 extern const char *const fnn_isa_names[];

@@ -5,8 +5,8 @@
  *   FNN_ISA    base, avx2 or avx512: the suffix of the variant's symbols
  *   FNN_VBYTES 16, 32 or 64: the width of a vector register
  * A kernel works on a range [begin, end) of its units (rows, columns, elements or chunks, see ops.def) so that the
- * caller can split it over threads; it never allocates and cannot fail. The last, partial vector goes through vec_load_n
- * and vec_store_n and the arithmetic of whole ones.
+ * caller can split it over threads; it never allocates and cannot fail. The last, partial vector goes through
+ * vec_load_n and vec_store_n and the arithmetic of whole ones.
  */
 #ifndef FNN_KERNEL_H
 #define FNN_KERNEL_H
@@ -114,7 +114,11 @@ INLINE real_t vec_max_lanes(vec_t v)
 }
 
 /* A load and a store of n <= LANES elements. */
-INLINE vec_t vec_get(const real_t *p, size_t n, real_t fill) { return n == LANES ? vec_load(p) : vec_load_n(p, n, fill); }
+INLINE vec_t vec_get(const real_t *p, size_t n, real_t fill)
+{
+    return n == LANES ? vec_load(p) : vec_load_n(p, n, fill);
+}
+
 INLINE void vec_put(real_t *p, vec_t v, size_t n)
 {
     if (n == LANES)

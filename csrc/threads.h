@@ -8,10 +8,11 @@
  * 10 us a hop, and beside other busy processes a multiple of it. */
 enum { FNN_NS_PER_THREAD = 25000 };
 
-/* FNN_PARALLEL runs the statements, which read `begin` and `end`, over [0, units) on as many threads as `ns` nanoseconds
- * of work are worth. A share begins at a multiple of `step`, so that the number of threads never changes a result: no
- * sum crosses units, and elements and columns, of which several share a vector or a block of vectors, are grouped alike
- * in any share. (Compilers may contract the arithmetic of a whole vector and of a last, partial one differently.) */
+/* FNN_PARALLEL runs the statements, which read `begin` and `end`, over [0, units) on as many threads as `ns`
+ * nanoseconds of work are worth. A share begins at a multiple of `step`, so that the number of threads never changes a
+ * result: no sum crosses units, and elements and columns, of which several share a vector or a block of vectors, are
+ * grouped alike in any share. (Compilers may contract the arithmetic of a whole vector and of a last, partial one
+ * differently.) */
 enum { FNN_STEP_rows = 1, FNN_STEP_columns = 128, FNN_STEP_elements = 64, FNN_STEP_chunks = 1 };
 #ifdef _OPENMP
 /* How many threads are worth `ns` nanoseconds of work in `units` pieces: 1 for small work and in a forked child. */

@@ -1,8 +1,8 @@
 /* What works down the columns of x (rows, cols), one column a channel: sums, scale and shift, batch normalisation.
  *
  * Precision: SUM_BLOCK rows are summed in real_t, then in acc_t; variances by two passes, the mean rounded to real_t
- * first. A block of columns is swept as often as its operation needs while it is in cache: eight vectors wide, so that a
- * row of it is several cache lines and several additions are under way, and one vector wide at the end.
+ * first. A block of columns is swept as often as its operation needs while it is in cache: eight vectors wide, so that
+ * a row of it is several cache lines and several additions are under way, and one vector wide at the end.
  */
 #include "kernel.h"
 #include "vecmath.h"

@@ -10,7 +10,8 @@
 /* Four running sums, so that the additions of one chunk do not wait for each other. */
 #define SUM_CHUNK(total, size, chunk, ...)                                                                             \
     {                                                                                                                  \
-        size_t first = (chunk) * FNN_SUM_CHUNK, last = first + FNN_SUM_CHUNK < (size) ? first + FNN_SUM_CHUNK : (size); \
+        size_t first = (chunk) * FNN_SUM_CHUNK;                                                                        \
+        size_t last = first + FNN_SUM_CHUNK < (size) ? first + FNN_SUM_CHUNK : (size);                                 \
         vec_t sums[4] = {{0}, {0}, {0}, {0}};                                                                          \
         for (size_t i4 = first; i4 < last; i4 += 4 * LANES)                                                            \
             for (size_t s = 0; s < 4 && i4 + s * LANES < last; s++) {                                                  \
