@@ -96,7 +96,8 @@ static int leading(size_t rows, size_t cols, ptrdiff_t row, ptrdiff_t col, int *
 /* Measured with both at (batch, in, out) from (1, 64, 32) to (512, 2048, 2048) and (10000, 784, 100), in the three
  * forms of a linear layer, f32 and f64, AVX-512, `make bench-gemm`: the own kernel wins by 5 to 30 % (in f64 with 10
  * columns by 90 %) where its tiles are full, k is long enough to pay for reading and writing C, B fits in L2, and
- * neither a transposed A is long nor a transposed B is packed for a few rows. It loses by up to a factor of 5 elsewhere. */
+ * neither a transposed A is long nor a transposed B is packed for a few rows. Elsewhere it loses, by up to a factor of
+ * 5. */
 static int blas_pays(const struct gemm *g)
 {
     if (g->m < 8 || g->k * g->n > 1 << 18)
