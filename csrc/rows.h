@@ -1,6 +1,8 @@
 /* Maximum, exponentials and sums over one row of `cols` elements, for the kernels of the softmax family.
  *
  * Precision: SUM_BLOCK vectors are summed in real_t, then in acc_t.
+ * Rows of up to NARROW columns, which would leave most lanes idle, go LANES rows at a time through a transposed copy;
+ * what a row gives does not depend on the rows beside it.
  */
 #ifndef FNN_ROWS_H
 #define FNN_ROWS_H
@@ -26,10 +28,10 @@ INLINE acc_t row_exp(const real_t *x, real_t max, real_t *e, size_t cols)
         size_t j1 = cols - j0 < SUM_BLOCK * LANES ? cols : j0 + SUM_BLOCK * LANES;
         vec_t s = {0};
         FOR_VECTORS(j, n, j0, j1, {
-            vec_t v = vec_exp(vec_get(x + j, n, -INFINITY) - max);
+            vec_t v = vec_exp(vec_get(x + j, n, max) - max); /* 1 beyond the row: exp(-inf) costs 150 cycles */
             if (e)
                 vec_put(e + j, v, n);
-            s += v; /* lanes beyond the row hold exp(-inf) = 0 */
+            s += vec_first(v, n);
         })
         sum += vec_sum(s);
     }
@@ -49,6 +51,47 @@ INLINE acc_t row_dot(const real_t *a, const real_t *b, size_t cols)
             FOR_VECTORS(j, n, j0, j1, { s += vec_get(a + j, n, 0); })
         sum += vec_sum(s);
     }
+    return sum;
+}
+
+enum { NARROW = 16 }; /* AVX-512, f32: 12 ns a row of 10 columns against 20; from 24 columns on both ways are level */
+
+/* Run the body on blocks of `rows` <= LANES rows of a narrow array: `i` is the first. */
+#define FOR_ROW_BLOCKS(i, rows, begin, end, ...)                                                                       \
+    for (size_t i = (begin); i < (end); i += LANES) {                                                                  \
+        const size_t rows = (end) - i < LANES ? (end) - i : LANES;                                                     \
+        __VA_ARGS__                                                                                                    \
+    }
+
+/* Lane l of vector j of t is element (l, j) of x (rows, cols), lanes beyond the rows are 0; and back. */
+INLINE void narrow_get(const real_t *x, size_t rows, size_t cols, real_t *t)
+{
+    if (rows < LANES)
+        memset(t, 0, cols * LANES * sizeof *t);
+    for (size_t l = 0; l < rows; l++)
+        for (size_t j = 0; j < cols; j++)
+            t[j * LANES + l] = x[l * cols + j];
+}
+
+INLINE void narrow_put(const real_t *t, size_t rows, size_t cols, real_t *y)
+{
+    for (size_t l = 0; l < rows; l++)
+        for (size_t j = 0; j < cols; j++)
+            y[l * cols + j] = t[j * LANES + l];
+}
+
+/* e = exp(t - max) of each row, e may be t; returns the sums of the rows. */
+INLINE vec_t narrow_exp(const real_t *t, size_t cols, vec_t *max, real_t *e)
+{
+    vec_t m = vec_load(t), sum = {0};
+    for (size_t j = 1; j < cols; j++)
+        m = vec_max(m, vec_load(t + j * LANES));
+    for (size_t j = 0; j < cols; j++) {
+        vec_t v = vec_exp(vec_load(t + j * LANES) - m);
+        vec_store(e + j * LANES, v);
+        sum += v;
+    }
+    *max = m;
     return sum;
 }
 

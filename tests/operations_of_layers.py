@@ -71,6 +71,15 @@ for bias, variant in ((True, ""), (False, "no bias")):
     add("linear_backward_params", partial(linear_params, bias=bias), linear_params_scale,
         lambda rows, cols: 2 + sqrt(rows) / 2, variant, inplace=("grad_weight", "grad_bias"))  # fmt: skip
 
+for transposed, variant in ((False, ""), (True, "transposed")):
+    add("linear_gradients",
+        lambda rng, dtype, rows, cols, transposed=transposed: {
+            "input": normal(rng, dtype, rows, cols), "grad_output": normal(rng, dtype, rows, halved(cols)),
+            "transposed": transposed},
+        lambda a, y: [size_of(a["input"]).T @ size_of(a["grad_output"]) if a["transposed"]
+                      else size_of(a["grad_output"]).T @ size_of(a["input"]), size_of(a["grad_output"]).sum(axis=0)],
+        lambda rows, cols: 2 + sqrt(rows) / 2, variant)  # fmt: skip
+
 # ---------------------------------------------------------------------------------------------------------------
 # Elementwise activations: constants a and b; ulps of the value and of the gradient. They follow from the bounds of
 # vecmath.h (at most 2.5 for one function), one more for each product, and one for the oracle in float64.
@@ -193,6 +202,27 @@ add("log_softmax_forward", rows_of, log_softmax_scale, 4)
 add("softmax_backward", partial(rows_of, gradient=True), softmax_slope_scale, 4)
 add("log_softmax_backward", partial(rows_of, gradient=True), log_softmax_slope_scale, 4)
 
+
+def from_output(rng, dtype, rows, cols, forward):
+    """An output of the forward, and a gradient."""
+    made = rows_of(rng, dtype, rows, cols, gradient=True)
+    return {"output": forward(made["input"]).astype(dtype), "grad_output": made["grad_output"]}
+
+
+def softmax_output_scale(a, outputs):
+    y, dy = a["output"], size_of(a["grad_output"])
+    return [y * (dy + (y * dy).sum(axis=-1, keepdims=True))]
+
+
+def log_softmax_output_scale(a, outputs):
+    dy = size_of(a["grad_output"])
+    return [dy + np.exp(a["output"]) * dy.sum(axis=-1, keepdims=True)]
+
+
+add("softmax_backward_from_output", partial(from_output, forward=elementwise.softmax_forward), softmax_output_scale, 4)
+add("log_softmax_backward_from_output", partial(from_output, forward=elementwise.log_softmax_forward),
+    log_softmax_output_scale, 4)  # fmt: skip
+
 # ---------------------------------------------------------------------------------------------------------------
 # Per channel: sums over at most 256 rows in the dtype, then in float64; the oracle adds all rows one after the other.
 # X is |x| + |mean| in units of the standard deviation: what a normalised value loses by the subtraction.
@@ -294,3 +324,13 @@ add("dropout", lambda rng, dtype, rows, cols: {"input": normal(rng, dtype, rows,
                                                "offset": OFFSET}, the_outputs, 1)  # fmt: skip
 add("dropout_bits", lambda rng, dtype, rows, cols: {"size": rows * cols, "seed": SEED, "offset": OFFSET},
     lambda a, y: [np.zeros(y[0].shape)], 0)  # fmt: skip
+add(
+    "masked_scale",
+    lambda rng, dtype, rows, cols: {
+        "input": normal(rng, dtype, rows, cols),
+        "mask": rng.integers(0, 2, (rows, cols)),
+        "scale": 1.25,
+    },
+    the_outputs,
+    1,
+)

@@ -28,10 +28,11 @@ def add(*args, **kwargs):
 # losses are added one after the other.
 # ---------------------------------------------------------------------------------------------------------------
 
-LOSS = {"MSELoss": 0, "L1Loss": 0, "HuberLoss": 0.75, "BCEWithLogitsLoss": 0}  # name: a
+LOSS = {"MSELoss": 0, "L1Loss": 0, "HuberLoss": 0.75, "BCEWithLogitsLoss": 0, "ProbabilityNLL": 2.0**-7}  # name: a
 
 
 def loss(rng, dtype, rows, cols, name, gradient=False):
+    """Predictions of either sign, which a loss of probabilities clips."""
     made = {"name": name, "input": normal(rng, dtype, rows, cols, scale=2), "target": normal(rng, dtype, rows, cols)}
     return {**made, **({"scale": 0.375} if gradient else {}), "a": LOSS[name]}
 
@@ -39,7 +40,11 @@ def loss(rng, dtype, rows, cols, name, gradient=False):
 def loss_scale(a, outputs):
     """d = x - t carries a rounding of |x| + |t|; the terms of the logits' loss are x, x t and a logarithm up to 1."""
     x, t = size_of(a["input"]), size_of(a["target"])
-    special = {"MSELoss": (x + t) * np.abs(a["input"] - a["target"]), "BCEWithLogitsLoss": x * (1 + t) + 1}
+    special = {
+        "MSELoss": (x + t) * np.abs(a["input"] - a["target"]),
+        "BCEWithLogitsLoss": x * (1 + t) + 1,
+        "ProbabilityNLL": t * np.abs(np.log(np.clip(a["input"], a["a"], 1 - a["a"]))),
+    }
     return [special.get(a["name"], x + t).sum()]
 
 
@@ -165,6 +170,9 @@ for variant, states, changed in (
 ):
     add("sgd_update", partial(update, states=states, **{**SGD, **changed}), sgd_scale, 3, variant,
         inplace=("param", "velocity"))  # fmt: skip
+add("momentum_update", partial(update, states=("~velocity",), lr=LR, momentum=0.875),
+    lambda a, y: [size_of(a["param"]) + (v := 0.875 * size_of(a["velocity"]) + LR * size_of(a["grad"])), v], 3,
+    inplace=("param", "velocity"))  # fmt: skip
 ADAM = {"lr": LR, "beta1": 0.875, "beta2": 0.96875, "eps": TINY, "weight_decay": DECAY, "decoupled": False, "step": 3}
 for variant, states, changed in (
     ("", ("~m", "v", "-v_max"), {}),

@@ -67,15 +67,23 @@ def call(function, operation, arguments):
     return result
 
 
-def assert_alike(native, expected, what):
-    """Both raised the same line, or both returned nearly the same."""
+def largest(arguments):
+    """The largest product of elements, one of each array: what a term of a sum can be."""
+    arrays = [np.asarray(a, float) for a in arguments.values() if isinstance(a, np.ndarray) and a.dtype.kind in "fiub"]
+    return np.prod([np.max(np.abs(a), initial=1, where=np.isfinite(a)) for a in arrays])
+
+
+def assert_alike(native, expected, what, term):
+    """Both raised the same line, or both returned nearly the same, as far as sums of such terms can be."""
     if "raised" in (native[0], expected[0]):
         assert native == expected, what
         assert "\n" not in expected[2], what
         return
     for a, b in zip(native[1], expected[1], strict=True):
         assert np.shape(a) == np.shape(b), what
-        np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), rtol=1e-3, atol=1e-4, err_msg=what)
+        np.testing.assert_allclose(
+            np.asarray(a, float), np.asarray(b, float), rtol=1e-3, atol=1e-4 + 1e-14 * term, err_msg=what
+        )
 
 
 @needs_native
@@ -88,7 +96,7 @@ def test_spoilt_arrays_come_to_the_same_in_both_back_ends(core, operation):
             arguments = {**made, name: spoil(made[name])}
             expected = call(getattr(reference, operation.name), operation, arguments)
             native = call(getattr(core, operation.name), operation, arguments)
-            assert_alike(native, expected, f"{operation.id}: {name}: {how}")
+            assert_alike(native, expected, f"{operation.id}: {name}: {how}", largest(arguments))
             raised += expected[0] == "raised"
     assert raised >= 10 or operation.name == "dropout_bits"
 
@@ -100,8 +108,10 @@ LINES = [  # a bad call, and the line that it raises
     ("linear_forward", (X, W, B[:1]), ValueError, "Linear: expected bias of shape (2,), got (1,)"),
     ("linear_forward", (X, W[0], B), ValueError,
      "Linear: expected weight of shape (out_features, in_features), got (3,)"),
-    ("linear_forward", (X.astype(int), W, B), TypeError,
-     "Linear: expected input of dtype float32 or float64, got int64"),
+    ("linear_forward", (X.astype(complex), W, B), TypeError,
+     "Linear: expected input of real numbers, got dtype complex128"),
+    ("sgd_update", (X.copy(), X.astype(int), None, 0.1, 0.0, 0.0, 0.0, False, False), TypeError,
+     "SGD: expected gradient of dtype float32 or float64, got int64"),
     ("linear_backward_input", (X, W), ValueError, "Linear: expected grad_output of shape (N, 2), got (4, 3)"),
     ("linear_backward_params", (X, X[:3, :2], W, B), ValueError,
      "Linear: expected grad_output of shape (4, 2), got (3, 2)"),
@@ -192,46 +202,4 @@ def test_garbage_in_place_of_arrays_comes_to_the_same(data, operation):
         )
     expected = call(getattr(reference, operation.name), operation, arguments)
     native = call(getattr(backend._core, operation.name), operation, arguments)
-    assert_alike(native, expected, operation.id)
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Arguments of constructors
-# ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("call,kind,line", [
-    ("Linear(0, 3)", ValueError, "Linear: expected in_features >= 1, got 0"),
-    ("Linear(3, 2.0)", TypeError, "Linear: expected out_features as an integer, got 2.0"),
-    ("Linear(3, True)", TypeError, "Linear: expected out_features as an integer, got True"),
-    ("Linear(3, 2, bias=1)", TypeError, "Linear: expected bias as True or False, got 1"),
-    ("Linear(3, 2, dtype='int8')", TypeError, "Linear: expected dtype float32 or float64, got 'int8'"),
-    ("LeakyReLU('a')", TypeError, "LeakyReLU: expected negative_slope as a real number, got 'a'"),
-    ("ELU(float('nan'))", ValueError, "ELU: expected a finite alpha, got nan"),
-    ("Softplus(beta=0)", ValueError, "Softplus: expected beta > 0, got 0"),
-    ("GELU('erf')", ValueError, "GELU: expected approximate 'none' or 'tanh', got 'erf'"),
-    ("Hardtanh(1, -1)", ValueError, "Hardtanh: expected min_val < max_val, got 1 and -1"),
-    ("Softmax('a')", TypeError, "Softmax: expected dim as an integer, got 'a'"),
-    ("BatchNorm1d(3, momentum=2)", ValueError, "BatchNorm1d: expected momentum >= 0 and <= 1, got 2"),
-    ("Dropout(1.0)", ValueError, "Dropout: expected p in [0, 1), got 1.0"),
-    ("Dropout(float('nan'))", ValueError, "Dropout: expected p in [0, 1), got nan"),
-    ("MSELoss('none')", ValueError, "MSELoss: expected reduction 'mean' or 'sum' or 'batchmean', got 'none'"),
-    ("HuberLoss(delta=0)", ValueError, "HuberLoss: expected delta > 0, got 0"),
-    ("CrossEntropyLoss(label_smoothing=1.5)", ValueError,
-     "CrossEntropyLoss: expected label_smoothing >= 0 and <= 1, got 1.5"),
-    ("NLLLoss(weight=[[1.0]])", ValueError, "NLLLoss: expected weight of shape (C,), got (1, 1)"),
-    ("NLLLoss(ignore_index=1.5)", TypeError, "NLLLoss: expected ignore_index as an integer, got 1.5"),
-])  # fmt: skip
-def test_constructors_check_their_arguments(call, kind, line):
-    assert outcome(eval, call, {**vars(nn)}) == ("raised", kind, line)
-
-
-def test_layers_say_what_input_they_expect():
-    for layer, x, line in (
-        (nn.BatchNorm1d(3), np.zeros((1, 3)),
-         "BatchNorm1d: expected more than 1 value per channel when training, got input of shape (1, 3)"),
-        (nn.BatchNorm1d(3), np.zeros((4, 2)), "BatchNorm1d: expected input of shape (N, 3) or (N, 3, L), got (4, 2)"),
-        (nn.Flatten(), np.zeros(3), "Flatten: expected input with axes 1 to -1, got shape (3,)"),
-        (nn.Softmax(2), np.zeros((2, 2)), "Softmax: expected input with an axis 2, got (2, 2)"),
-    ):  # fmt: skip
-        assert outcome(layer.forward, x) == ("raised", ValueError, line)
+    assert_alike(native, expected, operation.id, largest(arguments))

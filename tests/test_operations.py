@@ -108,16 +108,17 @@ def test_native_equals_the_reference(core, isa, dtype, operation):
 def test_matrix_products_of_every_shape_layout_and_provider(core, isa, dtype, provider, m, n, k):
     if outcome(core.set_gemm_provider, provider)[0] == "raised":
         pytest.skip("this build has no BLAS")
-    rows = [o for o in OPERATIONS if o.name.startswith("linear") and not o.variant]
+    rows = [o for o in OPERATIONS if o.name.startswith("linear") and o.variant in ("", "transposed")]
     rng = np.random.default_rng([m, n, k])
     x, w, b, dy = (rng.standard_normal(s).astype(dtype) for s in ((m, k), (n, k), (n,), (m, n)))
     every = {"input": x, "weight": w, "bias": b, "grad_output": dy, "grad_weight": 2 * w, "grad_bias": 2 * b}
     try:
         for operation in rows:
             names = inspect.signature(getattr(reference, operation.name)).parameters
-            depth = {"linear_forward": k, "linear_backward_input": n, "linear_backward_params": m}[operation.name]
+            depth = {"linear_forward": k, "linear_backward_input": n}.get(operation.name, m)
+            given = {**every, "transposed": operation.variant == "transposed"}
             for name, layout in LAYOUTS.items():
-                check(core, operation, {a: every[a] for a in names}, depth, depth, layout, what=name)
+                check(core, operation, {a: given[a] for a in names}, depth, depth, layout, what=name)
     finally:
         core.set_gemm_provider("auto")
 

@@ -65,3 +65,10 @@ void FNN_NAME(dropout)(const real_t *x, real_t *y, size_t size, uint32_t thresho
             ys[i] = xs[i] * (bits[i] >= threshold ? kept : 0);
     }
 }
+
+void FNN_NAME(masked_scale)(const real_t *x, const int64_t *mask, real_t *y, double scale, size_t begin, size_t end)
+{
+    const real_t s = R(scale);
+    for (size_t i = begin; i < end; i++)
+        y[i] = x[i] * (R(mask[i]) * s);
+}

@@ -12,10 +12,10 @@ INLINE vec_t decayed(vec_t grad, vec_t param, real_t weight_decay)
     return weight_decay != 0 ? grad + weight_decay * param : grad;
 }
 
-void FNN_NAME(sgd_update)(real_t *p, const real_t *g, real_t *v, double lr, double momentum, double dampening,
+void FNN_NAME(sgd_update)(real_t *p, const real_t *g, real_t *v, double lr, double momentum, double share,
                           double weight_decay, int nesterov, int first, size_t begin, size_t end)
 {
-    const real_t keep = R(first ? 0 : momentum), take = R(first ? 1 : 1 - dampening);
+    const real_t keep = R(first ? 0 : momentum), take = R(first ? 1 : share);
     FOR_VECTORS(i, n, begin, end, {
         vec_t param = vec_get(p + i, n, 0);
         vec_t change = decayed(vec_get(g + i, n, 0), param, R(weight_decay));

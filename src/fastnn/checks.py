@@ -17,22 +17,32 @@ Arrays = list[Any]  # of ndarray, or None where an optional one is absent
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def floating(where: str, name: str, array: Any) -> np.ndarray:
-    """`array` as a NumPy array of float32 or float64; lists are accepted as NumPy would."""
+def real(where: str, name: str, array: Any) -> np.ndarray:
+    """`array` as a NumPy array of floats up to float64, integers or booleans; lists are accepted as NumPy would."""
     try:
         array = np.asarray(array)
     except ValueError:
         raise ValueError(f"{where}: expected {name} as an array, got rows of unequal length") from None
-    native = array.dtype.newbyteorder("=")
-    if native not in FLOATS:
-        raise TypeError(f"{where}: expected {name} of dtype float32 or float64, got {array.dtype}")
-    return array if array.dtype == native else array.astype(native)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        raise TypeError(f"{where}: expected {name} of real numbers, got dtype {array.dtype}")
+    return array
+
+
+def floating(where: str, name: str, array: Any) -> np.ndarray:
+    """`array` as a NumPy array of float32 or float64."""
+    return floatings(where, **{name: array})[0]
 
 
 def floatings(where: str, optional: tuple[str, ...] = (), **arrays: Any) -> Arrays:
-    """Every named array as floats of their common dtype; those named in `optional` may be None, and stay so."""
-    checked = [None if a is None and name in optional else floating(where, name, a) for name, a in arrays.items()]
+    """Every named array as floats of their common dtype, by NumPy promotion: float32, or float64 (integers alone too).
+
+    Those named in `optional` may be None, and stay so.
+    """
+    checked = [None if a is None and name in optional else real(where, name, a) for name, a in arrays.items()]
     dtype = np.result_type(*(a.dtype for a in checked if a is not None))
+    if dtype.kind != "f":
+        dtype = np.dtype(np.float64)
+    dtype = np.promote_types(dtype, np.float32)
     return [None if a is None else a.astype(dtype, copy=False) for a in checked]
 
 
@@ -83,6 +93,21 @@ def linear(where: str, **given: Any) -> Arrays:
     if grad_output is not None:
         shape(where, "grad_output", grad_output, ("N" if input is None else len(input), n_out))
     return [weight, input, bias, grad_output]
+
+
+def linear_gradients(where: str, input: Any, grad_output: Any) -> Arrays:
+    """input (N, in) and grad_output (N, out)."""
+    input, grad_output = floatings(where, input=input, grad_output=grad_output)
+    shape(where, "input", input, ("N", "in_features"))
+    shape(where, "grad_output", grad_output, (len(input), "out_features"))
+    return [input, grad_output]
+
+
+def mask(where: str, mask: Any, input: np.ndarray) -> np.ndarray:
+    """Integers or booleans like the input, as int64."""
+    mask = real(where, "mask", mask)
+    same_shape(where, "mask", mask, input)
+    return mask.astype(np.int64, copy=False)
 
 
 def channels(where: str, input: Any, **given: Any) -> Arrays:
@@ -155,7 +180,10 @@ def update(where: str, param: Any, grad: Any, optional: tuple[str, ...] = (), **
     States named in `optional` may be None.
     """
     param = updated(where, "parameter", param)
-    grad = floating(where, "gradient", grad).astype(param.dtype, copy=False)
+    grad = real(where, "gradient", grad)
+    if grad.dtype.kind != "f":
+        raise TypeError(f"{where}: expected gradient of dtype float32 or float64, got {grad.dtype}")
+    grad = grad.astype(param.dtype, copy=False)
     same_shape(where, "gradient", grad, param)
     for name, state in states.items():
         if state is None and name in optional:

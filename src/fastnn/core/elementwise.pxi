@@ -49,9 +49,9 @@ cdef ndarray _rows_forward(str where, object input, RowsForward run):
     return y
 
 
-cdef ndarray _rows_backward(str where, object input, object grad_output, RowsBackward run):
+cdef ndarray _rows_backward(str where, object input, object grad_output, RowsBackward run, str name="input"):
     if not (is_plain(input) and cnp.PyArray_NDIM(<ndarray>input) and is_like(grad_output, input)):
-        input, grad_output = map(plain, checks.rows(where, input=input, grad_output=grad_output))
+        input, grad_output = map(plain, checks.rows(where, **{name: input, "grad_output": grad_output}))
     cdef ndarray dx = empty_like(input)
     cdef int type = type_of(dx)
     cdef size_t size = cnp.PyArray_SIZE(dx), cols = cnp.PyArray_DIM(dx, cnp.PyArray_NDIM(dx) - 1)
@@ -80,6 +80,14 @@ def log_softmax_backward(input, grad_output):
     return _rows_backward("LogSoftmax", input, grad_output, fnn_log_softmax_backward)
 
 
+def softmax_backward_from_output(output, grad_output):
+    return _rows_backward("Softmax", output, grad_output, fnn_softmax_backward_from_output, "output")
+
+
+def log_softmax_backward_from_output(output, grad_output):
+    return _rows_backward("LogSoftmax", output, grad_output, fnn_log_softmax_backward_from_output, "output")
+
+
 cdef object MASK64 = 0xFFFFFFFFFFFFFFFF
 
 
@@ -103,3 +111,18 @@ def dropout(input, p, seed, offset):
         fnn_dropout(type, data(x), data(y), size, threshold, 1 / (1 - drop), key, high,
                     chunks_of(x, FNN_DROPOUT_CHUNK))
     return y
+
+
+def masked_scale(input, mask, double scale):
+    cdef ndarray x = input if is_plain(input) else plain(checks.elementwise("Dropout", input=input)[0])
+    cdef ndarray m = mask if _is_mask(mask, x) else plain(checks.mask("Dropout", mask, x))
+    cdef ndarray y = empty_like(x)
+    cdef int type = type_of(x)
+    with nogil:
+        fnn_masked_scale(type, data(x), <const int64_t *>data(m), data(y), scale, size_of(x))
+    return y
+
+
+cdef inline bint _is_mask(object mask, ndarray x):
+    return (cnp.PyArray_CheckExact(mask) and cnp.PyArray_ISCARRAY_RO(<ndarray>mask)
+            and cnp.PyArray_TYPE(<ndarray>mask) == cnp.NPY_INT64 and cnp.PyArray_SAMESHAPE(<ndarray>mask, x))

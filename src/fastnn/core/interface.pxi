@@ -28,6 +28,9 @@ cdef extern from "fnn.h" nogil:
     void fnn_softmax_backward(int type, const void *x, const void *dy, void *dx, size_t cols, size_t rows)
     void fnn_log_softmax_forward(int type, const void *x, void *y, size_t cols, size_t rows)
     void fnn_log_softmax_backward(int type, const void *x, const void *dy, void *dx, size_t cols, size_t rows)
+    void fnn_softmax_backward_from_output(int type, const void *y, const void *dy, void *dx, size_t cols, size_t rows)
+    void fnn_log_softmax_backward_from_output(int type, const void *y, const void *dy, void *dx, size_t cols,
+                                              size_t rows)
     void fnn_column_sums(int type, const void *x, void *sums, size_t rows, size_t cols, size_t units)
     void fnn_channel_scale_forward(int type, const void *x, const void *w, const void *b, void *y, size_t cols,
                                    size_t rows)
@@ -45,6 +48,7 @@ cdef extern from "fnn.h" nogil:
     void fnn_dropout_bits(int type, uint16_t *bits, size_t size, uint64_t seed, uint64_t offset, size_t chunks)
     void fnn_dropout(int type, const void *x, void *y, size_t size, uint32_t threshold, double scale, uint64_t seed,
                      uint64_t offset, size_t chunks)
+    void fnn_masked_scale(int type, const void *x, const int64_t *mask, void *y, double scale, size_t n)
     void fnn_loss_forward(int type, int kind, const void *x, const void *t, double *partial, size_t size, double a,
                           size_t chunks)
     void fnn_loss_backward(int type, int kind, const void *x, const void *t, void *dx, double a, double scale,
@@ -54,7 +58,7 @@ cdef extern from "fnn.h" nogil:
     void fnn_cross_entropy(int type, const void *x, const int64_t *labels, const void *targets, const void *weight,
                            double *losses, void *dx, size_t cols, int64_t ignore_index, double smoothing,
                            double scale, size_t rows)
-    void fnn_sgd_update(int type, void *p, const void *g, void *v, double lr, double momentum, double dampening,
+    void fnn_sgd_update(int type, void *p, const void *g, void *v, double lr, double momentum, double share,
                         double weight_decay, int nesterov, int first, size_t n)
     void fnn_adam_update(int type, void *p, const void *g, void *m, void *v, void *v_max, double shrink,
                          double weight_decay, double beta1, double beta2, double step_size, double root_scale,

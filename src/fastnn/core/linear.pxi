@@ -89,7 +89,9 @@ cdef inline bint is_writeable(object a):
 
 
 def linear_backward_params(input, grad_output, grad_weight, grad_bias):
-    if not (fit(input, 1, grad_weight, 1) and fit(grad_output, 1, grad_weight, 0) and fit(input, 0, grad_output, 0)
+    if not (fit(input, 0, grad_output, 0) and is_matrix(grad_weight)
+            and cnp.PyArray_DIM(<ndarray>input, 1) == cnp.PyArray_DIM(<ndarray>grad_weight, 1)
+            and cnp.PyArray_DIM(<ndarray>grad_output, 1) == cnp.PyArray_DIM(<ndarray>grad_weight, 0)
             and is_vector(grad_bias, grad_weight, cnp.PyArray_DIM(<ndarray>grad_weight, 0))
             and is_writeable(grad_weight) and is_writeable(grad_bias)):
         checks.updated("Linear", "grad_weight", grad_weight)
@@ -113,11 +115,20 @@ def linear_backward_params(input, grad_output, grad_weight, grad_bias):
         grad_bias += grad_output.sum(axis=0)
 
 
-cdef ndarray _products(ndarray grad_output, ndarray input):
-    """dy^T x as a fresh matrix, for gradients of a layout or dtype that the kernel cannot add to."""
-    cdef ndarray product = empty_matrix(
-        cnp.PyArray_DIM(grad_output, 1), cnp.PyArray_DIM(input, 1), cnp.PyArray_TYPE(input))
-    multiply(grad_output, True, input, False, None, product, False, False)
+def linear_gradients(input, grad_output, bint transposed):
+    if not (fit(input, 0, grad_output, 0)):
+        input, grad_output = map(matrix, checks.linear_gradients("Linear", input, grad_output))
+    cdef ndarray weight = _products(input, grad_output) if transposed else _products(grad_output, input)
+    cdef cnp.npy_intp outputs = cnp.PyArray_DIM(grad_output, 1)
+    cdef ndarray bias = <ndarray>cnp.PyArray_ZEROS(1, &outputs, cnp.PyArray_TYPE(grad_output), 0)
+    _add_column_sums(plain(grad_output), bias)
+    return weight, bias
+
+
+cdef ndarray _products(ndarray a, ndarray b):
+    """a^T b as a fresh matrix; dy^T x also for gradients of a layout or dtype that the kernel cannot add to."""
+    cdef ndarray product = empty_matrix(cnp.PyArray_DIM(a, 1), cnp.PyArray_DIM(b, 1), cnp.PyArray_TYPE(a))
+    multiply(a, True, b, False, None, product, False, False)
     return product
 
 

@@ -46,6 +46,9 @@ cdef tuple _classes(str where, object input, object target, object weight, int64
             and cnp.PyArray_DIM(<ndarray>target, 0) == cnp.PyArray_DIM(<ndarray>input, 0)
             and _labels_fit(target, cnp.PyArray_DIM(<ndarray>input, 1), ignore_index)):
         return input, target, None, weight
+    if (is_plain(input) and cnp.PyArray_NDIM(<ndarray>input) == 2 and is_like(target, input)
+            and is_vector(weight, input, cnp.PyArray_DIM(<ndarray>input, 1))):
+        return input, None, target, weight
     return tuple([plain(a) for a in checks.classes(where, input, target, weight, ignore_index)])
 
 

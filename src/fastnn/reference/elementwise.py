@@ -140,6 +140,20 @@ def log_softmax_backward(input, grad_output):
     return grad_output - softmax_forward(input) * grad_output.sum(axis=-1, keepdims=True)
 
 
+@np.errstate(all="ignore")
+def softmax_backward_from_output(output, grad_output):
+    """dx = y (dy - sum(dy y)), y the output of the forward, whatever it holds."""
+    output, grad_output = checks.rows("Softmax", output=output, grad_output=grad_output)
+    return output * (grad_output - (grad_output * output).sum(axis=-1, keepdims=True))
+
+
+@np.errstate(all="ignore")
+def log_softmax_backward_from_output(output, grad_output):
+    """dx = dy - exp(y) sum(dy), y the output of the forward, whatever it holds."""
+    output, grad_output = checks.rows("LogSoftmax", output=output, grad_output=grad_output)
+    return grad_output - np.exp(output) * grad_output.sum(axis=-1, keepdims=True)
+
+
 # Dropout: a counter-based generator, so that element i is kept or dropped whatever the thread count or vector width.
 _PHILOX_MULTIPLIERS = 0xD2511F53, 0xCD9E8D57  # Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011
 _PHILOX_KEY_STEPS = 0x9E3779B9, 0xBB67AE85
@@ -182,3 +196,10 @@ def dropout(input, p, seed, offset):
     p = checks.probability("Dropout", p)
     keep = dropout_bits(input.size, seed, offset).reshape(input.shape) >= round(65536 * p)
     return input * (keep * (1 / (1 - p))).astype(input.dtype)
+
+
+@np.errstate(all="ignore")
+def masked_scale(input, mask, scale):
+    """y = x mask scale, with a mask of integers."""
+    (input,) = checks.elementwise("Dropout", input=input)
+    return input * (checks.mask("Dropout", mask, input).astype(input.dtype) * input.dtype.type(scale))

@@ -34,3 +34,11 @@ def linear_backward_params(input, grad_output, grad_weight, grad_bias):
     grad_weight += grad_output.T @ input
     if grad_bias is not None:
         grad_bias += grad_output.sum(axis=0)
+
+
+@np.errstate(all="ignore")
+def linear_gradients(input, grad_output, transposed):
+    """-> grad_weight = dy^T x (out, in) or, transposed, x^T dy (in, out), C-contiguous, and grad_bias = sum of dy."""
+    input, grad_output = checks.linear_gradients("Linear", input, grad_output)
+    grad_weight = input.T @ grad_output if transposed else grad_output.T @ input
+    return grad_weight, grad_output.sum(axis=0)

@@ -18,6 +18,10 @@ LOSS = {
         lambda x, t, a: np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x))),
         lambda x, t, a: _sigmoid(x) - t,
     ),
+    "ProbabilityNLL": (
+        lambda x, t, a: -t * np.log(np.clip(x, a, 1 - a)),
+        lambda x, t, a: -t / np.clip(x, a, 1 - a),
+    ),
 }
 
 

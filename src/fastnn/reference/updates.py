@@ -24,6 +24,14 @@ def sgd_update(param, grad, velocity, lr, momentum, dampening, weight_decay, nes
 
 
 @np.errstate(all="ignore")
+def momentum_update(param, grad, velocity, lr, momentum):
+    """v = momentum v + lr g; p -= v: the learning rate is within the velocity."""
+    param, grad, velocity = checks.update("SGD", param, grad, velocity=velocity)
+    velocity[...] = momentum * velocity + lr * grad
+    param -= velocity
+
+
+@np.errstate(all="ignore")
 def adam_update(param, grad, m, v, v_max, lr, beta1, beta2, eps, weight_decay, decoupled, step):
     """Adam (Kingma and Ba, 2015) and, decoupled, AdamW (Loshchilov and Hutter, 2019); v_max is None but for AMSGrad.
 
