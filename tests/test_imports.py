@@ -24,12 +24,21 @@ LEVELS = """
     nn.module optim.base data.batches
     nn.* optim.* data.*
     nn optim data
+    compat.naming
+    compat.module
+    compat.layers compat.criterions compat.optimizers
+    compat.torch7 compat.torch7_2017 compat.snake compat.plain compat.seminar
+    compat.sources compat.evidence
+    compat.project compat.serving
+    compat.inspection
+    compat.porting
+    compat
     serialization
     trainer
     fastnn
     cli.preparation cli.sources
     cli.common
-    cli.predict cli.train
+    cli.port cli.predict cli.train
     cli
     __main__
 """

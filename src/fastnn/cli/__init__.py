@@ -1,4 +1,4 @@
-"""The command `fastnn`: train a network on a file, predict with it, show the configuration."""
+"""The command `fastnn`: train a network on a file, predict with it, port a program, show the configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .. import __version__, get_num_threads, show_config, threads
-from . import predict, train
+from ..compat.evidence import DIALECTS
+from . import port, predict, train
 from .common import UsageError
 from .train import ACTIVATIONS, OPTIMIZERS
 
@@ -37,6 +38,17 @@ PREDICT_HELP = f"""\
 examples:
   fastnn train digits --out digits.safetensors
   fastnn predict digits.safetensors digits --out predictions.csv
+"""
+
+PORT_HELP = """\
+FILE is a program (.py) or a notebook (.ipynb) written against a "write your own PyTorch" framework: one that imports
+the framework, or the framework itself. It is read, never executed. Names that fastnn does not have stay imported from
+your own file.
+
+examples:
+  fastnn port train.py
+  fastnn port homework.ipynb --write
+  fastnn port train.py --dialect torch7_2017
 """
 
 
@@ -97,9 +109,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: fastnn train digits --out digits.safetensors",
     )
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="train | predict | info")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="train | predict | port | info")
     _train_parser(subparsers)
     _predict_parser(subparsers)
+    _port_parser(subparsers)
     info = subparsers.add_parser("info", help="show back end, instruction set, BLAS and threads")
     info.set_defaults(run=lambda arguments: show_config())
     return parser
@@ -182,6 +195,17 @@ def _predict_parser(subparsers: Any) -> None:
         "--threads", type=_integer(1, 4096), metavar="N", help="most threads to use (default: as many as pay)"
     )
     _csv_options(parser, "target column of a .csv file, if it is another than in training")
+
+
+def _port_parser(subparsers: Any) -> None:
+    summary = "make a program that was written against a course framework run on fastnn"
+    parser = _command(subparsers, "port", port.run, summary, PORT_HELP)
+    parser.add_argument("file", metavar="FILE", help="a .py file or a notebook, see below")
+    parser.add_argument("--write", action="store_true", help="change the import in FILE")
+    parser.add_argument(
+        "--dialect", choices=DIALECTS, metavar="NAME",
+        help=f"one of {', '.join(DIALECTS)} (default: the one that FILE and its framework fit best)",
+    )  # fmt: skip
 
 
 def _csv_options(parser: Any, target: str) -> None:

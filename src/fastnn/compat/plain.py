@@ -1,0 +1,83 @@
+"""The course framework "with your own hands": `forward`, `backward`, `parameters`; W (out, in), new gradients every time.
+
+A layer of your own overrides `forward(input)` and `backward(input, grad_output)`, which store `output`.
+`from fastnn.compat.plain import *` stands in for the file that defines the framework.
+"""
+
+import numpy as np
+
+from . import criterions, layers, module, optimizers
+from .naming import Spelling
+
+spell = Spelling(
+    __name__,
+    update_output="_update_output",
+    update_grad_input="_update_grad_input",
+    update_grad_params="_update_grad_params",
+    zero_grad_params="zero_grad",
+    get_parameters="parameters",
+    get_grad_params="grad_parameters",
+    evaluate="eval",
+    training="_train",
+    modules="layers",
+    gradW="grad_W",
+    gradb="grad_b",
+    gradGamma="grad_gamma",
+    gradBeta="grad_beta",
+)
+
+Module = spell(module.Module)
+Sequential = spell(module.Sequential, _collection=tuple, _flat=True)
+
+Linear = spell.also(n_in="dim_in", n_out="dim_out")(layers.Linear, _transposed=False, __repr__=module.Module.__repr__)
+SoftMax = spell(layers.SoftMax, _from_output=True)
+LogSoftMax = spell(layers.LogSoftMax, _from_output=True)
+BatchNormalization = spell(layers.BatchNormalization, _exact_evaluation=True)
+ChannelwiseScaling = spell(layers.Scaling, "ChannelwiseScaling", _row=False)
+Dropout = spell(layers.Dropout, _first_mask=None)
+Flatten = spell(layers.Flatten)
+ReLU = spell(layers.ReLU)
+LeakyReLU = spell(layers.LeakyReLU)
+ELU = spell(layers.ELU)
+SoftPlus = spell(layers.SoftPlus)
+Sigmoid = spell(layers.Sigmoid)
+Tanh = spell(layers.Tanh)
+
+# A criterion's result is called `grad_output` here: it is the gradient by the output of the network.
+criterion = Spelling(
+    __name__, update_output="_update_output", update_grad_input="_update_grad_input", grad_input="grad_output"
+)
+Criterion = criterion(criterions.Criterion)
+MSE = criterion(criterions.MSECriterion, "MSE")
+CrossEntropy = criterion(criterions.NLLCriterionUnstable, "CrossEntropy", EPS=1e-9, _backward_constant=1e-15)
+NLL = criterion(criterions.NLLCriterion, "NLL")
+
+SGD = spell(optimizers.gradient_descent, "SGD")
+sgd_momentum = spell(optimizers.sgd_momentum)
+adam_optimizer = spell(optimizers.adam_optimizer)
+
+__all__ = [
+    "BatchNormalization",
+    "ChannelwiseScaling",
+    "Criterion",
+    "CrossEntropy",
+    "Dropout",
+    "ELU",
+    "Flatten",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftMax",
+    "MSE",
+    "Module",
+    "NLL",
+    "ReLU",
+    "SGD",
+    "Sequential",
+    "Sigmoid",
+    "SoftMax",
+    "SoftPlus",
+    "Tanh",
+    "adam_optimizer",
+    "np",
+    "sgd_momentum",
+]

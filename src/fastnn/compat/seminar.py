@@ -1,0 +1,73 @@
+"""The seminar's framework: camelCase, `Linear` without bias, W (out, in), gradients come as new arrays.
+
+`forward` is what a layer of your own overrides. `from fastnn.compat.seminar import *` stands in for the file that defines
+the framework.
+"""
+
+import numpy as np
+
+from . import criterions, layers, module, optimizers
+from .naming import CAMEL_CASE, Spelling
+
+spell = Spelling(__name__, **CAMEL_CASE, evaluate="eval")
+
+Module = spell(module.Module)
+Sequential = spell(module.Sequential)
+
+
+def dumb_forward(self, input):
+    """The output of `forward` by loops over samples, outputs and inputs, to see what they cost."""
+    output = np.zeros((len(input), len(self.W)))
+    for i, sample in enumerate(input):
+        for j, weights in enumerate(self.W):
+            for value, weight in zip(sample, weights, strict=True):
+                output[i, j] += value * weight
+    return output
+
+
+Linear = spell(layers.Linear, _transposed=False, _biased=False, dumb_forward=dumb_forward)
+SoftMax = spell(layers.SoftMax, _from_output=True)
+LogSoftMax = spell(layers.LogSoftMax, _from_output=True)
+BatchNormalization = spell(layers.BatchNormalization, _exact_evaluation=True)
+ChannelwiseScaling = spell(layers.Scaling, "ChannelwiseScaling", _row=False)
+Dropout = spell(layers.Dropout, _first_mask=None)
+Flatten = spell(layers.Flatten)
+ReLU = spell(layers.ReLU)
+LeakyReLU = spell(layers.LeakyReLU)
+ELU = spell(layers.ELU)
+SoftPlus = spell(layers.SoftPlus)
+Sigmoid = spell(layers.Sigmoid)
+Tanh = spell(layers.Tanh)
+
+Criterion = spell(criterions.Criterion)
+MSECriterion = spell(criterions.MSECriterion)
+ClassNLLCriterionUnstable = spell(criterions.NLLCriterionUnstable, "ClassNLLCriterionUnstable")
+ClassNLLCriterion = spell(criterions.NLLCriterion, "ClassNLLCriterion")
+
+sgd_momentum = spell(optimizers.sgd_momentum)
+adam_optimizer = spell(optimizers.adam_optimizer)
+
+__all__ = [
+    "BatchNormalization",
+    "ChannelwiseScaling",
+    "ClassNLLCriterion",
+    "ClassNLLCriterionUnstable",
+    "Criterion",
+    "Dropout",
+    "ELU",
+    "Flatten",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftMax",
+    "MSECriterion",
+    "Module",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "SoftMax",
+    "SoftPlus",
+    "Tanh",
+    "adam_optimizer",
+    "np",
+    "sgd_momentum",
+]
