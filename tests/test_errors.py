@@ -203,3 +203,45 @@ def test_garbage_in_place_of_arrays_comes_to_the_same(data, operation):
     expected = call(getattr(reference, operation.name), operation, arguments)
     native = call(getattr(backend._core, operation.name), operation, arguments)
     assert_alike(native, expected, operation.id, largest(arguments))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Arguments of constructors
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call,kind,line", [
+    ("Linear(0, 3)", ValueError, "Linear: expected in_features >= 1, got 0"),
+    ("Linear(3, 2.0)", TypeError, "Linear: expected out_features as an integer, got 2.0"),
+    ("Linear(3, True)", TypeError, "Linear: expected out_features as an integer, got True"),
+    ("Linear(3, 2, bias=1)", TypeError, "Linear: expected bias as True or False, got 1"),
+    ("Linear(3, 2, dtype='int8')", TypeError, "Linear: expected dtype float32 or float64, got 'int8'"),
+    ("LeakyReLU('a')", TypeError, "LeakyReLU: expected negative_slope as a real number, got 'a'"),
+    ("ELU(float('nan'))", ValueError, "ELU: expected a finite alpha, got nan"),
+    ("Softplus(beta=0)", ValueError, "Softplus: expected beta > 0, got 0"),
+    ("GELU('erf')", ValueError, "GELU: expected approximate 'none' or 'tanh', got 'erf'"),
+    ("Hardtanh(1, -1)", ValueError, "Hardtanh: expected min_val < max_val, got 1 and -1"),
+    ("Softmax('a')", TypeError, "Softmax: expected dim as an integer, got 'a'"),
+    ("BatchNorm1d(3, momentum=2)", ValueError, "BatchNorm1d: expected momentum >= 0 and <= 1, got 2"),
+    ("Dropout(1.0)", ValueError, "Dropout: expected p in [0, 1), got 1.0"),
+    ("Dropout(float('nan'))", ValueError, "Dropout: expected p in [0, 1), got nan"),
+    ("MSELoss('none')", ValueError, "MSELoss: expected reduction 'mean' or 'sum' or 'batchmean', got 'none'"),
+    ("HuberLoss(delta=0)", ValueError, "HuberLoss: expected delta > 0, got 0"),
+    ("CrossEntropyLoss(label_smoothing=1.5)", ValueError,
+     "CrossEntropyLoss: expected label_smoothing >= 0 and <= 1, got 1.5"),
+    ("NLLLoss(weight=[[1.0]])", ValueError, "NLLLoss: expected weight of shape (C,), got (1, 1)"),
+    ("NLLLoss(ignore_index=1.5)", TypeError, "NLLLoss: expected ignore_index as an integer, got 1.5"),
+])  # fmt: skip
+def test_constructors_check_their_arguments(call, kind, line):
+    assert outcome(eval, call, {**vars(nn)}) == ("raised", kind, line)
+
+
+def test_layers_say_what_input_they_expect():
+    for layer, x, line in (
+        (nn.BatchNorm1d(3), np.zeros((1, 3)),
+         "BatchNorm1d: expected more than 1 value per channel when training, got input of shape (1, 3)"),
+        (nn.BatchNorm1d(3), np.zeros((4, 2)), "BatchNorm1d: expected input of shape (N, 3) or (N, 3, L), got (4, 2)"),
+        (nn.Flatten(), np.zeros(3), "Flatten: expected input with axes 1 to -1, got shape (3,)"),
+        (nn.Softmax(2), np.zeros((2, 2)), "Softmax: expected input with an axis 2, got (2, 2)"),
+    ):  # fmt: skip
+        assert outcome(layer.forward, x) == ("raised", ValueError, line)

@@ -11,8 +11,8 @@ plain
 seminar
     camelCase, `Linear` without bias.
 
-`from fastnn.compat.torch7 import *` takes the place of the file that defines the framework. Which dialect a file speaks,
-`check(path)` tells, and `port(path)`, or `fastnn port FILE` in a shell, changes the import.
+`from fastnn.compat.torch7 import *` takes the place of the file that defines the framework. `check(path)` tells which
+dialect a file speaks; `port(path)`, or `fastnn port FILE` in a shell, changes the import.
 """
 
 from __future__ import annotations

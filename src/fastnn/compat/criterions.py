@@ -52,6 +52,9 @@ class Criterion(Told):
             self.output = output
         return output
 
+    def __call__(self, input: Any, target: Any) -> Any:
+        return self.forward(input, target)
+
     def backward(self, input: Any, target: Any) -> Any:
         """The gradient of the loss by `input`."""
         before = self.grad_input

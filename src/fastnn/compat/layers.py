@@ -1,15 +1,15 @@
 """The layers of every dialect, in the spelling of `snake` (see naming.py); the dialects differ by class attributes.
 
-Arrays are taken as NumPy would: lists, integers and any layout, with NumPy's promotion, so that float64 weights make the
-result float64. Everything is computed by the back end in that dtype. `backward` starts from the input that it is given.
-Random numbers come from NumPy's global generator, as `np.random.seed` sets it.
+Arrays are taken as NumPy would: lists, integers and any layout, with NumPy's promotion, so that float64 weights make
+the result float64. Everything is computed by the back end in that dtype. `backward` starts from the input that it is
+given. Random numbers come from NumPy's global generator, as `np.random.seed` sets it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Linear(Module):
     _transposed = True  # whether W is (in, out), not (out, in)
     _accumulate = False  # whether gradients add up in place, or come as new arrays
     _biased = True
-    _words = {
+    _words: ClassVar[dict[str, str]] = {
         "weight": "W",
         "bias": "b",
         "grad_weight": "gradW",
@@ -248,7 +248,7 @@ class BatchNormalization(Module):
 
     EPS = 1e-3
     _exact_evaluation = False  # whether the gradient in evaluation is that of the moving statistics, or the batch's
-    _words = {"mean": "moving_mean", "var": "moving_variance"}
+    _words: ClassVar[dict[str, str]] = {"mean": "moving_mean", "var": "moving_variance"}
     _before: Any = None  # the moving statistics before the last forward, if it changed them
 
     def __init__(self, alpha: float = 0.0) -> None:
@@ -341,7 +341,7 @@ class Scaling(Module):
     """
 
     _row = True  # whether gamma and beta are (1, n_out), or (n_out,)
-    _words = {"weight": "gamma", "bias": "beta", "C": "n_out"}
+    _words: ClassVar[dict[str, str]] = {"weight": "gamma", "bias": "beta", "C": "n_out"}
 
     def __init__(self, n_out: int) -> None:
         super().__init__()
@@ -544,7 +544,7 @@ class LeakyReLU(_Unary):
         self.slope = number("LeakyReLU", "slope", slope)
 
     @property
-    def _constants(self) -> tuple[float, float]:  # type: ignore[override]
+    def _constants(self) -> tuple[float, float]:
         return self.slope, 0.0
 
 
@@ -565,7 +565,7 @@ class ELU(_Unary):
         self.alpha = number("ELU", "alpha", alpha)
 
     @property
-    def _constants(self) -> tuple[float, float]:  # type: ignore[override]
+    def _constants(self) -> tuple[float, float]:
         return self.alpha, 0.0
 
 

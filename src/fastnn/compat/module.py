@@ -7,7 +7,7 @@ result, return it, or both.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,8 +20,8 @@ EXPECTED = (TypeError, ValueError)  # what the operations raise for arrays that 
 class Told:
     """Errors of the operations in the words of the dialect."""
 
-    _spelling: dict[str, str] = {}
-    _words: dict[str, str] = {}  # a class's own: the operation's word -> the class's
+    _spelling: ClassVar[dict[str, str]] = {}
+    _words: ClassVar[dict[str, str]] = {}  # a class's own: the operation's word -> the class's
 
     def _told(self, error: Exception, **words: str) -> Exception:
         """The error with the name of this class, and with the dialect's names of the arguments."""
@@ -87,6 +87,9 @@ class Module(Told):
             self.output = output
         return output
 
+    def __call__(self, input: Any) -> Any:
+        return self.forward(input)
+
     def backward(self, input: Any, grad_output: Any) -> Any:
         """The gradient by the input; computes the gradients of the parameters too."""
         before = self.grad_input
@@ -150,8 +153,8 @@ class Sequential(Module):
 
     Notes
     -----
-    `backward(input, grad_output)` gives `input` to the first layer, and to each other one what the layer before it put out
-    last.
+    `backward(input, grad_output)` gives `input` to the first layer, and to each other one what the layer before it put
+    out last.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from types import CellType, CodeType, FunctionType
-from typing import Any
+from typing import Any, cast
 
 CAMEL_CASE = {  # Torch7's names
     "update_output": "updateOutput",
@@ -81,7 +81,7 @@ class Spelling:
         if isinstance(value, FunctionType):
             return self._function(value, owner, itself)
         if isinstance(value, property):
-            return property(*(f and self._function(f, owner, itself) for f in (value.fget, value.fset, value.fdel)))
+            return property(self._function(cast(FunctionType, value.fget), owner, itself))
         if isinstance(value, tuple):
             return tuple(self._name(item) if isinstance(item, str) else item for item in value)
         return value
@@ -106,7 +106,7 @@ class Spelling:
 
     def _code(self, code: CodeType) -> CodeType:
         """The code with other names of attributes and variables, and of what is such a name in quotes."""
-        tables = {table: tuple(map(self._name, getattr(code, table))) for table in _TABLES}
+        tables: dict[str, Any] = {table: tuple(map(self._name, getattr(code, table))) for table in _TABLES}
         return code.replace(
             co_name=self._name(code.co_name), co_consts=tuple(map(self._const, code.co_consts)), **tables
         )

@@ -67,8 +67,8 @@ def adam_optimizer(variables: Any, gradients: Any, config: Mapping[str, Any], st
     Raises
     ------
     ValueError, TypeError
-        A key is missing, is no number or is out of range; a gradient has not the shape of its parameter; an array cannot
-        be changed.
+        A key is missing, is no number or is out of range; a gradient has not the shape of its parameter; an array
+        cannot be changed.
 
     Notes
     -----
@@ -214,6 +214,6 @@ def _update(operation: Callable[..., None], arrays: tuple[Any, ...], *settings: 
     copies = [array if array is None else np.array(array, common, order="C").reshape(shape) for array in arrays]
     operation(*copies, *settings)
     for index, (array, copy) in enumerate(zip(arrays, copies, strict=True)):
-        if index != 1 and array is not None:
+        if index != 1 and array is not None and copy is not None:
             array[...] = copy.reshape(array.shape)
     return None

@@ -1,4 +1,4 @@
-"""The course framework "with your own hands": `forward`, `backward`, `parameters`; W (out, in), new gradients every time.
+"""The course framework "with your own hands": `forward`, `backward`, `parameters`; W (out, in), new gradients always.
 
 A layer of your own overrides `forward(input)` and `backward(input, grad_output)`, which store `output`.
 `from fastnn.compat.plain import *` stands in for the file that defines the framework.
@@ -57,21 +57,21 @@ sgd_momentum = spell(optimizers.sgd_momentum)
 adam_optimizer = spell(optimizers.adam_optimizer)
 
 __all__ = [
+    "ELU",
+    "MSE",
+    "NLL",
+    "SGD",
     "BatchNormalization",
     "ChannelwiseScaling",
     "Criterion",
     "CrossEntropy",
     "Dropout",
-    "ELU",
     "Flatten",
     "LeakyReLU",
     "Linear",
     "LogSoftMax",
-    "MSE",
     "Module",
-    "NLL",
     "ReLU",
-    "SGD",
     "Sequential",
     "Sigmoid",
     "SoftMax",

@@ -1,8 +1,10 @@
 """The seminar's framework: camelCase, `Linear` without bias, W (out, in), gradients come as new arrays.
 
-`forward` is what a layer of your own overrides. `from fastnn.compat.seminar import *` stands in for the file that defines
-the framework.
+`forward` is what a layer of your own overrides. `from fastnn.compat.seminar import *` stands in for the file that
+defines the framework.
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ Module = spell(module.Module)
 Sequential = spell(module.Sequential)
 
 
-def dumb_forward(self, input):
+def dumb_forward(self: Any, input: Any) -> np.ndarray:
     """The output of `forward` by loops over samples, outputs and inputs, to see what they cost."""
     output = np.zeros((len(input), len(self.W)))
     for i, sample in enumerate(input):
@@ -48,13 +50,13 @@ sgd_momentum = spell(optimizers.sgd_momentum)
 adam_optimizer = spell(optimizers.adam_optimizer)
 
 __all__ = [
+    "ELU",
     "BatchNormalization",
     "ChannelwiseScaling",
     "ClassNLLCriterion",
     "ClassNLLCriterionUnstable",
     "Criterion",
     "Dropout",
-    "ELU",
     "Flatten",
     "LeakyReLU",
     "Linear",

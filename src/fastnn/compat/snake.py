@@ -36,10 +36,11 @@ SGD = sgd_momentum = spell(optimizers.sgd_momentum, "SGD")
 adam_optimizer = spell(optimizers.adam_optimizer)
 
 __all__ = [
+    "ELU",
+    "SGD",
     "BatchNormalization",
     "Criterion",
     "Dropout",
-    "ELU",
     "Flatten",
     "LeakyReLU",
     "Linear",
@@ -49,7 +50,6 @@ __all__ = [
     "NLLCriterion",
     "NLLCriterionUnstable",
     "ReLU",
-    "SGD",
     "Scaling",
     "Sequential",
     "Sigmoid",

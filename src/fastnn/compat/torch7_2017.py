@@ -36,13 +36,13 @@ sgd_momentum = spell(optimizers.sgd_momentum)
 adam_optimizer = spell(optimizers.adam_optimizer)
 
 __all__ = [
+    "ELU",
     "BatchNormalization",
     "ChannelwiseScaling",
     "ClassNLLCriterion",
     "ClassNLLCriterionUnstable",
     "Criterion",
     "Dropout",
-    "ELU",
     "Flatten",
     "LeakyReLU",
     "Linear",
