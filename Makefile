@@ -1,12 +1,12 @@
-# One command each: setup, demo, test, test-slow, test-peers, bench, lint, wheel. They work in $(VENV), which the first
-# of them makes. PYTHON chooses the interpreter, VENV the environment.
+# One command each: setup, demo, test, test-slow, test-peers, bench, bench-gemm, bench-dialects, lint, wheel. They work
+# in $(VENV), which the first of them makes. PYTHON chooses the interpreter, VENV the environment.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES = pyproject.toml CMakeLists.txt README.md $(wildcard csrc/*.* csrc/kernels/*) $(wildcard src/fastnn/*.* src/fastnn/*/*.*)
 
-.PHONY: setup demo test test-native test-reference test-slow test-peers bench bench-gemm lint wheel clean
+.PHONY: setup demo test test-native test-reference test-slow test-peers bench bench-gemm bench-dialects lint wheel clean
 
 setup: $(VENV)/installed
 
@@ -52,6 +52,9 @@ bench: setup
 
 bench-gemm: setup
 	$(BIN)/python bench/gemm.py
+
+bench-dialects: setup
+	$(BIN)/python bench/dialects.py
 
 lint: $(VENV)/tools
 	$(BIN)/ruff check .

@@ -64,6 +64,14 @@ int fnn_num_threads(void);
 void fnn_set_num_threads(int count);
 void fnn_set_thread_limit(int limit);
 
+/* Memory of large arrays, which waits for reuse when it is given back; aligned to 64 bytes. Any thread may call. */
+void *fnn_pool_alloc(size_t size);
+void *fnn_pool_realloc(void *memory, size_t size);
+void fnn_pool_free(void *memory);
+size_t fnn_pool_bytes(void); /* what waits, at most 256 MB */
+void fnn_pool_clear(void);
+void fnn_pool_after_fork(void);
+
 /* Once, before anything else: the best instruction set, BLAS on one thread, the handler for forked children. */
 void fnn_init(void);
 

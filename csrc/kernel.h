@@ -96,6 +96,36 @@ INLINE vec_t vec_swap(vec_t v, int_t distance)
     return swapped;
 }
 
+/* Lane l of a where bit `distance` of l is not set, else lane l ^ distance of b; and the other way round. */
+INLINE void vec_exchange(vec_t *a, vec_t *b, int_t distance)
+{
+    vec_t x = *a, y = *b;
+#ifdef __clang__
+    for (int_t i = 0; i < LANES; i++) {
+        (*a)[i] = i & distance ? y[i ^ distance] : x[i];
+        (*b)[i] = i & distance ? y[i] : x[i ^ distance];
+    }
+#else
+    static const int_t lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    mask_t lane;
+    memcpy(&lane, lanes, sizeof lane);
+    mask_t high = (lane & distance) != 0, other = lane ^ distance; /* an index from LANES on reads the second vector */
+    *a = __builtin_shuffle(x, y, (high & (other + LANES)) | (~high & lane));
+    *b = __builtin_shuffle(x, y, (high & (lane + LANES)) | (~high & other));
+#endif
+}
+
+/* Lane l of square[i] changes places with lane i of square[l]. */
+INLINE void vec_transpose(vec_t square[LANES])
+{
+#pragma GCC unroll 4
+    for (int_t distance = 1; distance < LANES; distance *= 2)
+#pragma GCC unroll 16
+        for (int_t i = 0; i < LANES; i++)
+            if (!(i & distance))
+                vec_exchange(&square[i], &square[i | distance], distance);
+}
+
 /* Sum and maximum of the lanes, in a fixed order by halves; of lanes with NaN the maximum may be any. */
 INLINE real_t vec_sum(vec_t v)
 {

@@ -5,9 +5,10 @@
 
 void fnn_threads_init(void);
 
+#include <pthread.h>
+
 #ifdef _OPENMP
 #include <omp.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 static int explicit_count; /* 0: not set */
@@ -50,7 +51,11 @@ void fnn_share(size_t units, size_t step, size_t *begin, size_t *end)
 }
 
 /* libgomp waits for ever in a child whose parent had a team (GCC bug 60035): the child computes on its own thread. */
-static void in_forked_child(void) { forked = 1; }
+static void in_forked_child(void)
+{
+    forked = 1;
+    fnn_pool_after_fork();
+}
 void fnn_threads_init(void) { pthread_atfork(NULL, NULL, in_forked_child); }
 
 #else
@@ -59,6 +64,6 @@ int fnn_has_openmp(void) { return 0; }
 void fnn_set_num_threads(int count) { (void)count; }
 void fnn_set_thread_limit(int count) { (void)count; }
 int fnn_num_threads(void) { return 1; }
-void fnn_threads_init(void) {}
+void fnn_threads_init(void) { pthread_atfork(NULL, NULL, fnn_pool_after_fork); }
 
 #endif

@@ -26,6 +26,7 @@ class Operation:
     scale: Callable[..., Any]  # (arguments, outputs), both in float64 -> the natural size of each output
     ulps: float | Callable[[int, int], float]  # of `scale`; or a function of rows and cols
     variant: str = ""
+    sequential: bool = False  # runs on one thread, however much there is to do
     inplace: tuple[str, ...] = ()  # the arguments that are written
     oracle_scale: Callable[..., Any] | None = None  # where the reference's formula cancels and the kernel's does not
 

@@ -334,3 +334,6 @@ add(
     the_outputs,
     1,
 )
+add("bernoulli_mask", lambda rng, dtype, rows, cols: {
+    "bit_generator": np.random.MT19937(5), "size": rows * cols, "keep": 0.7}, lambda a, y: [np.zeros(y[0].shape)], 0,
+    sequential=True)  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -116,7 +118,8 @@ def run(function, arguments, inplace=(), layout=np.copy):
 
     Asserts on the way that no input is changed and that no output shares memory with an input.
     """
-    given = {name: layout(value) if isinstance(value, np.ndarray) else value for name, value in arguments.items()}
+    given = {name: layout(value) if isinstance(value, np.ndarray) else copy.deepcopy(value)
+             for name, value in arguments.items()}  # fmt: skip
     result = function(**given)
     outputs = outputs_of(result, given, inplace)
     for name, array in given.items():

@@ -1,4 +1,5 @@
-/* Dropout from Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+/* Dropout from Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011), and by a mask from
+ * MT19937 (Matsumoto and Nishimura, "Mersenne twister", 1998), the generator of `np.random.seed`.
  *
  * The mask depends on seed, offset and position alone: not on the element type, the vector width or the threads.
  * Precision: one multiplication in real_t. NaN and infinity at dropped places give NaN, as x * 0 does.
@@ -64,6 +65,65 @@ void FNN_NAME(dropout)(const real_t *x, real_t *y, size_t size, uint32_t thresho
         for (size_t i = 0; i < count; i++)
             ys[i] = xs[i] * (bits[i] >= threshold ? kept : 0);
     }
+}
+
+enum { MT_WORDS = 624, MT_AHEAD = 397 };
+
+INLINE uint32_t mt_next(uint32_t high, uint32_t low, uint32_t ahead)
+{
+    uint32_t y = (high & 0x80000000u) | (low & 0x7fffffffu);
+    return ahead ^ (y >> 1) ^ (-(y & 1) & 0x9908b0dfu);
+}
+
+static void mt_refill(uint32_t *key)
+{
+    for (int i = 0; i < MT_WORDS - MT_AHEAD; i++)
+        key[i] = mt_next(key[i], key[i + 1], key[i + MT_AHEAD]);
+    for (int i = MT_WORDS - MT_AHEAD; i < MT_WORDS - 1; i++)
+        key[i] = mt_next(key[i], key[i + 1], key[i + MT_AHEAD - MT_WORDS]);
+    key[MT_WORDS - 1] = mt_next(key[MT_WORDS - 1], key[0], key[MT_AHEAD - 1]);
+}
+
+INLINE uint32_t mt_temper(uint32_t y)
+{
+    y ^= y >> 11;
+    y ^= (y << 7) & 0x9d2c5680u;
+    y ^= (y << 15) & 0xefc60000u;
+    return y ^ (y >> 18);
+}
+
+/* A number uniform in [0, 1) takes two words and has 53 bits, so comparing it with keep is comparing integers. NumPy's
+ * binomial counts from the less probable side: one where the number is at most keep, or, for keep <= 1/2, above 1 - keep. */
+INLINE int64_t mt_draw(uint32_t first, uint32_t second, int64_t limit, int64_t below)
+{
+    int64_t number = (int64_t)((uint64_t)(mt_temper(first) >> 5) << 26 | mt_temper(second) >> 6);
+    return (number <= limit) == below;
+}
+
+void FNN_NAME(bernoulli_mask)(uint32_t *key, size_t *pos, int64_t *mask, size_t size, double keep, size_t begin,
+                              size_t end)
+{
+    const int64_t below = keep > 0.5, limit = (int64_t)((below ? keep : 1 - keep) * 0x1p53);
+    size_t at = *pos;
+    for (size_t i = 0; begin < end && i < size;) {
+        if (at >= MT_WORDS) {
+            mt_refill(key);
+            at = 0;
+        }
+        if (at == MT_WORDS - 1) { /* the pair goes on in the next 624 words */
+            uint32_t first = key[at];
+            mt_refill(key);
+            mask[i++] = mt_draw(first, key[0], limit, below);
+            at = 1;
+            continue;
+        }
+        size_t pairs = (MT_WORDS - at) / 2 < size - i ? (MT_WORDS - at) / 2 : size - i;
+        for (size_t j = 0; j < pairs; j++)
+            mask[i + j] = mt_draw(key[at + 2 * j], key[at + 2 * j + 1], limit, below);
+        i += pairs;
+        at += 2 * pairs;
+    }
+    *pos = at;
 }
 
 void FNN_NAME(masked_scale)(const real_t *x, const int64_t *mask, real_t *y, double scale, size_t begin, size_t end)

@@ -7,11 +7,14 @@ converts it or raises the line that the reference raises. Then the result is mad
 without the GIL. Kernels cannot fail and read nothing that was not checked here. One file a family, in core/.
 """
 
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.math cimport pow, sqrt
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset, strcpy
 
 cimport numpy as cnp
 from numpy cimport ndarray
+from numpy.random cimport bitgen_t
 
 import numpy as np
 
@@ -20,6 +23,7 @@ from . import checks
 cnp.import_array()
 
 include "core/interface.pxi"
+include "core/memory.pxi"
 include "core/arrays.pxi"
 include "core/linear.pxi"
 include "core/elementwise.pxi"

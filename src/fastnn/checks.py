@@ -194,6 +194,12 @@ def update(where: str, param: Any, grad: Any, optional: tuple[str, ...] = (), **
     return [param, grad, *states.values()]
 
 
+def keeping(where: str, keep: float) -> None:
+    """A probability in [0, 1]."""
+    if not 0 <= keep <= 1:
+        raise ValueError(f"{where}: expected keep in [0, 1], got {keep}")
+
+
 def probability(where: str, p: float) -> float:
     """p in [0, 1)."""
     if isinstance(p, (bool, str, bytes)) or not isinstance(p, (int, float, np.integer, np.floating)):

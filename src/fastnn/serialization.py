@@ -82,6 +82,8 @@ def save(model: Module, path: PathLike, metadata: Mapping[str, str] | None = Non
     """
     if metadata is not None and ARCHITECTURE in metadata:
         raise ValueError(f"save: expected metadata without {ARCHITECTURE!r}, which holds the model's architecture")
+    if not hasattr(model, "config"):  # a layer of fastnn.compat, for one
+        raise TypeError(f"save: expected a fastnn.nn.Module, got {type(model).__module__}.{type(model).__qualname__}")
     architecture = json.dumps(model.config(), ensure_ascii=False, separators=(",", ":"))
     save_tensors(model.state_dict(), path, {**(metadata or {}), ARCHITECTURE: architecture})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -43,7 +44,8 @@ SHAPES = {
     "(n_out, n_in)": {"torch7": 2, "seminar": 2, "plain": 1},
     "(n_in, n_out)": {"torch7_2017": 2, "snake": 2},
 }
-ACCUMULATING = ("torch7", "seminar")
+ACCUMULATING = ("torch7",)
+HOOKS_OF_GRADIENTS = ("accGradParameters", "update_grad_params", "backward")
 W_SHAPE = {dialect: "(in, out)" if dialect in SHAPES["(n_in, n_out)"] else "(out, in)" for dialect in DIALECTS}
 
 
@@ -155,7 +157,9 @@ def _clues_of_linear(facts: Facts) -> Iterator[Clue]:
     if adds is not None:
         points = {dialect: 1 for dialect in DIALECTS if (dialect in ACCUMULATING) is adds}
         yield Clue(f"Linear: gradients {'accumulate' if adds else 'are overwritten'}", points)
-    if "b" not in _assigned(linear):
+    if "b" in _assigned(linear):
+        yield Clue("Linear: has b", {dialect: 2 for dialect in DIALECTS if dialect != "seminar"})
+    else:
         yield Clue("Linear: no b", {"seminar": 3})
 
 
@@ -199,7 +203,7 @@ def weight_shape(linear: ast.ClassDef | None) -> str | None:
     n_in, n_out = (argument.arg for argument in start.args.args[1:3])
     shapes: dict[tuple[str, ...], str] = {(n_in, n_out): "(n_in, n_out)", (n_out, n_in): "(n_out, n_in)"}
     for node in ast.walk(start):
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and "W" in _targets(node) and node.value is not None:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and "W" in targets(node) and node.value is not None:
             for call in ast.walk(node.value):
                 parts = call.elts if isinstance(call, ast.Tuple) else call.args if isinstance(call, ast.Call) else []
                 shape = shapes.get(tuple(part.id for part in parts if isinstance(part, ast.Name)))
@@ -216,25 +220,42 @@ def takes_probabilities(criterion: ast.ClassDef) -> bool:
 
 def accumulates(linear: ast.ClassDef) -> bool | None:
     """Whether Linear adds to gradW: `+=`, `out=self.gradW`, `self.gradW = self.gradW + ...`; None if it has no hook."""
-    hooks = [node for name, node in methods(linear).items() if name in ("accGradParameters", "update_grad_params")]
-    if not any("gradW" in ast.unparse(hook) for hook in hooks):
+    hooks = [node for name, node in methods(linear).items() if name in HOOKS_OF_GRADIENTS]
+    found = [re.search(r"\bself\.grad_?W\b", ast.unparse(hook)) for hook in hooks]
+    name = next((match.group() for match in found if match is not None), None)
+    if name is None:
         return None
     for node in (node for hook in hooks for node in ast.walk(hook)):
-        if isinstance(node, ast.AugAssign) and "gradW" in ast.unparse(node.target):
+        if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) and name in ast.unparse(node.target):
             return True
-        if isinstance(node, ast.keyword) and node.arg == "out" and "gradW" in ast.unparse(node.value):
+        if isinstance(node, ast.keyword) and node.arg == "out" and name in ast.unparse(node.value):
             return True
-        if isinstance(node, ast.Assign) and "gradW" in _targets(node) and "self.gradW" in ast.unparse(node.value):
-            return True
+        if isinstance(node, ast.Assign) and name.removeprefix("self.") in targets(node):
+            is_scaled = isinstance(node.value, ast.BinOp) and isinstance(node.value.op, (ast.Div, ast.Mult))
+            if name in ast.unparse(node.value) and not is_scaled:
+                return True
     return False
+
+
+def ported_dialect(trees: Iterable[ast.AST]) -> str | None:
+    """The dialect whose module a program imports already."""
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+        modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else names
+        for module in modules:
+            last = names if module == "fastnn.compat" else [module.removeprefix("fastnn.compat.")]
+            if module.startswith("fastnn.compat") and set(last) & set(DIALECTS):
+                return next(name for name in last if name in DIALECTS)
+    return None
 
 
 def _assigned(node: ast.ClassDef) -> set[str]:
     """The attributes of self that a class assigns."""
     assignments = (child for child in ast.walk(node) if isinstance(child, (ast.Assign, ast.AnnAssign)))
-    return {name for child in assignments for name in _targets(child)}
+    return {name for child in assignments for name in targets(child)}
 
 
-def _targets(node: ast.Assign | ast.AnnAssign) -> set[str]:
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return {part.attr for target in targets for part in ast.walk(target) if isinstance(part, ast.Attribute)}
+def targets(node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> set[str]:
+    """The attributes that a statement assigns."""
+    places = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return {part.attr for place in places for part in ast.walk(place) if isinstance(part, ast.Attribute)}

@@ -91,7 +91,8 @@ class Linear(Module):
 
     def update_grad_params(self, input: Any, grad_output: Any) -> None:
         if self._accumulate:
-            arguments = self.gradW, self.gradb if self._biased else None
+            gradW = self.gradW.T if self._transposed else self.gradW
+            arguments = gradW, self.gradb if self._biased else None
             try:
                 backend.ops.linear_backward_params(input, grad_output, *arguments)
             except EXPECTED as error:
@@ -371,11 +372,24 @@ class Scaling(Module):
         return self.grad_input
 
     def update_grad_params(self, input: Any, grad_output: Any) -> None:
-        x, dy = self._rows(input)[0], self._rows(grad_output, "grad_output")[0]
+        self._all_gradients(input, grad_output, None)
+
+    def backward(self, input: Any, grad_output: Any) -> Any:
+        hooks, gamma = (type(self).update_grad_input, type(self).update_grad_params), np.ravel(self.gamma)
+        own = hooks == (__class__.update_grad_input, __class__.update_grad_params)  # type: ignore[name-defined]
+        if not own or gamma.dtype != getattr(input, "dtype", None):  # whose sums have not the dtype of gamma
+            return super().backward(input, grad_output)
+        self.grad_input = self._all_gradients(input, grad_output, gamma)
+        return self.grad_input
+
+    def _all_gradients(self, input: Any, grad_output: Any, gamma: Any) -> Any:
+        """The gradient by the input, gamma (n_out,) or None for 1, in one pass with those of the parameters."""
+        (x, shape), (dy, _) = self._rows(input), self._rows(grad_output, "grad_output")
         try:
-            _, self.gradGamma, self.gradBeta = backend.ops.channel_scale_backward(x, None, dy)
+            grad_input, self.gradGamma, self.gradBeta = backend.ops.channel_scale_backward(x, gamma, dy)
         except EXPECTED as error:
             raise self._told(error) from None
+        return grad_input if shape == grad_input.shape else grad_input.reshape(shape)
 
     def _rows(self, input: Any, name: str = "input") -> tuple[np.ndarray, tuple[int, ...]]:
         """The array as (N, n_out), whatever axes come before the last, and its own shape."""
@@ -435,10 +449,8 @@ class Dropout(Module):
         if not self.training:
             self.output = input
             return input
-        # One uniform number decides one element in NumPy's binomial(1, keep) too: the same masks from the same stream.
         x = self._array("input", input)
-        keep, uniform = 1 - self.p, np.random.random_sample(x.shape)  # noqa: NPY002
-        mask = (uniform <= keep if keep > 0.5 else uniform > 1 - keep).astype(np.int64)
+        mask = backend.ops.bernoulli_mask(np.random.get_bit_generator(), x.size, 1 - self.p).reshape(x.shape)
         self.output = self._masked("input", x, mask)
         self.mask = mask
         return self.output

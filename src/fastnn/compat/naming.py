@@ -50,7 +50,7 @@ class Spelling:
 
     def __call__(self, thing: Any, name: str | None = None, **attributes: Any) -> Any:
         """A class or function in this spelling, under another name if one is given, with these class attributes."""
-        name = name or thing.__name__
+        name = name or self._name(thing.__name__)
         if isinstance(thing, FunctionType):
             made: Any = self._function(thing, "", CellType())
             made.__name__ = name

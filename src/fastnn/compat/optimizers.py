@@ -128,7 +128,7 @@ def _settings(where: str, config: Mapping[str, Any], *names: str) -> list[float]
     try:
         values = [config[name] for name in names]
     except (KeyError, TypeError, IndexError):
-        keys = f"keys {', '.join(map(str, config))}" if isinstance(config, Mapping) else type(config).__name__
+        keys = ", ".join(map(str, config)) if isinstance(config, Mapping) else type(config).__name__
         raise ValueError(f"{where}: expected config with {', '.join(names)}, got {keys or 'no keys'}") from None
     for value in values:
         if type(value) is not float:

@@ -68,6 +68,15 @@ class Project:
         self.sources[os.path.realpath(path)] = source
         return [source]
 
+    def imports_of(self, source: Source) -> list[Import]:
+        """The imports of a file, in order."""
+        return self._imports.get(source.path, [])
+
+    def shown(self, source: Source) -> str:
+        """The path of a file from where the program's own path starts."""
+        folder = os.path.dirname(self.program.path)
+        return os.path.normpath(os.path.join(folder, os.path.relpath(source.path, os.path.abspath(folder))))
+
     def foreign(self, source: Source) -> set[str]:
         """Names that a file has from libraries such as torch."""
         names = set()
@@ -88,7 +97,7 @@ class Project:
         for cell in source.cells:
             for node in cell.tree.body:
                 if isinstance(node, ast.FunctionDef) or (
-                    isinstance(node, ast.ClassDef) and not foreign & {_root(base) for base in node.bases}
+                    isinstance(node, ast.ClassDef) and not foreign & {root(base) for base in node.bases}
                 ):
                     found[node.name] = node
         return found
@@ -100,7 +109,7 @@ class Project:
         names: dict[str, Definition | None] = {}
         self._provided[source.path] = names  # of a circle of imports, what is known so far
         names.update(dict.fromkeys(bound_names(top_nodes(source))))
-        for found in self._imports.get(source.path, []):
+        for found in self.imports_of(source):
             other = self.source_of(found)
             if other is None or found.alias is not None or isinstance(found.node, ast.Import):
                 continue
@@ -114,6 +123,51 @@ class Project:
             del names[name]
         return names
 
+    def modules_in(self, source: Source, depth: int = 2) -> dict[str, Source]:
+        """The names that stand for files in a file, such as `nn`, and `nn.layers` where nn is a package."""
+        modules: dict[str, Source] = {}
+        for found in self.imports_of(source):
+            other = self.source_of(found)
+            if other is None:
+                continue
+            if found.alias is not None:
+                name = found.alias.asname or found.alias.name
+            elif is_package(source) and re.fullmatch(r"\.\w+", found.module):  # a package's own module
+                name = found.module[1:]
+            else:
+                continue
+            modules[name] = other
+            if depth > 1:
+                inner = self.modules_in(other, depth - 1)
+                modules.update({f"{name}.{word}": module for word, module in inner.items()})
+        return modules
+
+    def inner_modules(self, found: Import) -> dict[str, Source | None]:
+        """Of `import nn`, the modules within nn that the program uses, such as `nn.layers`; None for one not found."""
+        assert found.alias is not None
+        name = found.alias.asname or found.alias.name
+        modules: dict[str, Source | None] = {
+            word: source for word, source in self.modules_in(self.program).items() if word.startswith(f"{name}.")
+        }
+        if found.path is None:
+            words = (f"{name}.{word}" for word in attributes_of(self.program, name))
+            modules.update(dict.fromkeys(word for word in words if attributes_of(self.program, word) & all_exports()))
+        return {word: source for word, source in modules.items() if attributes_of(self.program, word)}
+
+    def taken(self, found: Import) -> set[str]:
+        """The names that the program takes from `import nn`: of nn.Linear and of nn.layers.Linear the last."""
+        assert found.alias is not None
+        name = found.alias.asname or found.alias.name
+        inner = self.inner_modules(found)
+        names = set().union(*(attributes_of(self.program, word) for word in (name, *inner)))
+        return names - {word.rpartition(".")[2] for word in inner}
+
+    def brought(self, found: Import) -> dict[str, Definition | None]:
+        """What an import brings from files that were found, and from the modules within such a package."""
+        inner = self.inner_modules(found).values() if found.alias is not None else ()
+        sources = (source for source in (self.source_of(found), *inner) if source is not None)
+        return {name: node for source in sources for name, node in self.provided(source).items()}
+
     def source_of(self, found: Import) -> Source | None:
         """The file that an import reads."""
         return self.sources.get(os.path.realpath(found.path)) if found.path is not None else None
@@ -123,9 +177,8 @@ class Project:
         known = all_exports()
         candidates = []
         for found in self._imports[self.program.path]:
-            source = self.source_of(found)
-            if source is not None:
-                if any(node is not None for name, node in self.provided(source).items() if name in known):
+            if self.source_of(found) is not None:
+                if any(node is not None for name, node in self.brought(found).items() if name in known):
                     candidates.append(found)
             elif found.path is None and found.module.lstrip(".").partition(".")[0] not in FOREIGN:
                 candidates.append(found)
@@ -139,12 +192,17 @@ class Project:
             last = re.split(r"[./]", found.module.removesuffix(".py").removesuffix(".ipynb"))[-1]
             return bool(USUAL.search(last.lower())) or [other for other in unknown if other.is_star] == [found]
         if found.alias is not None:
-            name = found.alias.asname or found.alias.name
-            return bool(attributes_of(self.program, name) & known)
+            return bool(self.taken(found) & known)
         return isinstance(found.node, ast.ImportFrom) and any(alias.name in known for alias in found.node.names)
 
 
-def _root(node: ast.expr) -> str:
+def is_package(source: Source) -> bool:
+    """Whether other files import from a file what it does not use itself."""
+    return os.path.basename(source.path) == "__init__.py"
+
+
+def root(node: ast.expr) -> str:
+    """The first name of `nn.layers.Linear`."""
     while isinstance(node, ast.Attribute):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""

@@ -28,7 +28,14 @@ class Parameters(NamedTuple):
     more_named: bool
 
     def __str__(self) -> str:
-        return f"({', '.join([*self.positional, *(['*'] if self.more else []), *self.named])})"
+        names = [*self.positional, *(["*"] if self.more else []), *self.named]
+        return f"({', '.join(self.with_default(name) for name in names)})"
+
+    def with_default(self, name: str) -> str:
+        """`alpha=0.0`, or the name alone where there is no default."""
+        if name not in self.defaults:
+            return name
+        return f"{name}={'...' if self.defaults[name] is UNKNOWN else repr(self.defaults[name])}"
 
     @property
     def least(self) -> int:
@@ -41,31 +48,56 @@ class Parameters(NamedTuple):
         return float("inf") if self.more else len(self.positional)
 
 
+class Calls(NamedTuple):
+    """What the calls of one name give."""
+
+    keywords: frozenset[str]
+    least: float
+    """The arguments of the call that has the fewest."""
+
+
+NO_CALLS = Calls(frozenset(), float("inf"))
+
+
 def difference(
-    node: Definition, theirs: Any, classes: Mapping[str, ast.ClassDef], keywords: set[str], dialect: str
+    node: Definition, theirs: Any, classes: Mapping[str, ast.ClassDef], calls: Calls, dialect: str
 ) -> str | None:
     """What the user's version has that the dialect's lacks, or None.
 
-    Parameters are compared by place; a parameter that has another name is the same one unless a call names it
-    (`keywords`). Helpers whose names start with _ do not count.
+    Parameters are compared by place; a parameter that has another name is the same one unless a call names it, and a
+    default that the dialect lacks is no difference unless a call needs it. Helpers whose names start with _ do not count.
     """
     if isinstance(node, ast.ClassDef) != isinstance(theirs, type):
         kinds = ("a class", "a function")
         return "{} here, {} in {}".format(*(kinds if isinstance(node, ast.ClassDef) else kinds[::-1]), dialect)
     if isinstance(node, ast.FunctionDef):
-        return _keys_differ(node, dialect) or _parameters_differ(
-            "arguments", _of_node(node, 0), _of_signature(theirs, 0), keywords, dialect
-        )
+        mine, other = _both(node, theirs, classes)
+        return _keys_differ(node, dialect) or _parameters_differ("arguments", mine, other, calls, dialect)
     if node.name == "ClassNLLCriterion" and takes_probabilities(node) != (dialect == "torch7_2017"):
         here, there = ("probabilities", "log-probabilities")[:: 1 if takes_probabilities(node) else -1]
         return f"takes {here} here, {there} in {dialect}"
-    start = next((methods(each)["__init__"] for each in lineage(node, classes) if "__init__" in methods(each)), None)
-    given = _of_node(start, 1) if start is not None else Parameters([], [], {}, False, False)
     return (
         _methods_differ(node, theirs, dialect)
-        or _parameters_differ("constructor arguments", given, _of_signature(theirs.__init__, 1), keywords, dialect)
+        or _parameters_differ("constructor arguments", *_both(node, theirs, classes), calls, dialect)
         or _constants_differ(node, theirs, dialect)
     )
+
+
+def defaults_lost(node: Definition, theirs: Any, classes: Mapping[str, ast.ClassDef]) -> list[str]:
+    """The parameters with a default, such as `state=None`, that have none in the dialect."""
+    mine, other = _both(node, theirs, classes)
+    places = range(min(len(mine.positional), len(other.positional)))
+    lost = [place for place in places if mine.positional[place] in mine.defaults and place < other.least]
+    return [mine.with_default(mine.positional[place]) for place in lost]
+
+
+def _both(node: Definition, theirs: Any, classes: Mapping[str, ast.ClassDef]) -> tuple[Parameters, Parameters]:
+    """The parameters of the user's function or constructor, and those of the dialect's."""
+    if isinstance(node, ast.FunctionDef):
+        return _of_node(node, 0), _of_signature(theirs, 0)
+    start = next((methods(each)["__init__"] for each in lineage(node, classes) if "__init__" in methods(each)), None)
+    mine = _of_node(start, 1) if start is not None else Parameters([], [], {}, False, False)
+    return mine, _of_signature(theirs.__init__, 1)
 
 
 def lineage(node: ast.ClassDef, classes: Mapping[str, Any]) -> list[ast.ClassDef]:
@@ -79,14 +111,18 @@ def lineage(node: ast.ClassDef, classes: Mapping[str, Any]) -> list[ast.ClassDef
     return found
 
 
-def keywords_of(trees: Iterable[ast.AST]) -> dict[str, set[str]]:
-    """The keywords that calls give to each name."""
-    keywords: dict[str, set[str]] = {}
+def calls_of(trees: Iterable[ast.AST]) -> dict[str, Calls]:
+    """What the calls of each name give."""
+    calls: dict[str, Calls] = {}
     for node in (node for tree in trees for node in ast.walk(tree)):
-        if isinstance(node, ast.Call) and node.keywords:
-            name = ast.unparse(node.func).rpartition(".")[2]
-            keywords.setdefault(name, set()).update(word.arg for word in node.keywords if word.arg)
-    return keywords
+        if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute)):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            words = {word.arg for word in node.keywords if word.arg}
+            is_open = len(words) < len(node.keywords) or any(isinstance(value, ast.Starred) for value in node.args)
+            count = float("inf") if is_open else len(node.args) + len(words)
+            before = calls.get(name, NO_CALLS)
+            calls[name] = Calls(before.keywords | words, min(before.least, count))
+    return calls
 
 
 def _methods_differ(node: ast.ClassDef, theirs: type, dialect: str) -> str | None:
@@ -107,7 +143,7 @@ def _is_plain(method: ast.FunctionDef) -> bool:
     return not method.decorator_list
 
 
-def _parameters_differ(what: str, mine: Parameters, theirs: Parameters, keywords: set[str], dialect: str) -> str | None:
+def _parameters_differ(what: str, mine: Parameters, theirs: Parameters, calls: Calls, dialect: str) -> str | None:
     whole = f"{what} {mine}, {theirs} in {dialect}"
     if (mine.more and not theirs.more) or (mine.more_named and not theirs.more_named):
         return whole
@@ -117,12 +153,13 @@ def _parameters_differ(what: str, mine: Parameters, theirs: Parameters, keywords
         if name in theirs.positional + theirs.named:
             if place < len(mine.positional) and there != name and name in theirs.positional:
                 return whole
-        elif there is not None and there not in mine.positional + mine.named and name not in keywords:
+        elif there is not None and there not in mine.positional + mine.named and name not in calls.keywords:
             same = there
         elif not (theirs.more and place < len(mine.positional)):
             return f"has {what} of its own, {name}"
         value, other = mine.defaults.get(name, UNKNOWN), theirs.defaults.get(same, UNKNOWN)
-        if name in mine.defaults and same not in theirs.defaults and same in theirs.positional:
+        is_needed = same in theirs.positional and same not in theirs.defaults
+        if name in mine.defaults and is_needed and calls.least <= place:
             return whole
         if UNKNOWN not in (value, other) and value != other:
             return f"{name}={value!r} by default, {other!r} in {dialect}"

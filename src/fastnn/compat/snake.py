@@ -32,7 +32,7 @@ MSECriterion = spell(criterions.MSECriterion)
 NLLCriterionUnstable = spell(criterions.NLLCriterionUnstable)
 NLLCriterion = spell(criterions.NLLCriterion)
 
-SGD = sgd_momentum = spell(optimizers.sgd_momentum, "SGD")
+SGD = sgd_momentum = spell.also(sgd_momentum="SGD")(optimizers.sgd_momentum)
 adam_optimizer = spell(optimizers.adam_optimizer)
 
 __all__ = [

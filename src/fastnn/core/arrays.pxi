@@ -40,11 +40,11 @@ cdef inline size_t size_of(ndarray a) noexcept nogil:
 
 
 cdef inline ndarray empty_like(ndarray a):
-    return <ndarray>cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a), 0)
+    return empty(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a), cnp.PyArray_NBYTES(a))
 
 
 cdef inline ndarray empty_vector(cnp.npy_intp size, int number):
-    return <ndarray>cnp.PyArray_EMPTY(1, &size, number, 0)
+    return empty(1, &size, number, 8 * size)
 
 
 cdef inline double total(ndarray partial):

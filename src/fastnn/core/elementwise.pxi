@@ -113,6 +113,46 @@ def dropout(input, p, seed, offset):
     return y
 
 
+cdef struct mt19937_state:  # NumPy's
+    uint32_t key[624]
+    int pos
+
+
+cdef mt19937_state *_mt19937(bit_generator) except? NULL:
+    """The state of a bit generator of NumPy's; NULL if it is no MT19937 or is laid out otherwise than here."""
+    cdef bitgen_t *interface
+    cdef mt19937_state *state
+    if type(bit_generator) is not np.random.MT19937:
+        return NULL
+    interface = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+    state = <mt19937_state *>interface.state
+    if not MT19937_CHECKED:
+        given = bit_generator.state["state"]
+        MT19937_CHECKED.append(state.pos == given["pos"] and state.key[0] == given["key"][0]
+                               and state.key[623] == given["key"][623])
+    return state if MT19937_CHECKED[0] else NULL
+
+
+cdef list MT19937_CHECKED = []
+
+
+def bernoulli_mask(bit_generator, cnp.npy_intp size, double keep):
+    cdef ndarray mask
+    cdef size_t pos
+    cdef mt19937_state *state
+    checks.keeping("Dropout", keep)
+    with bit_generator.lock:
+        state = _mt19937(bit_generator)
+        if state is not NULL and 0 <= state.pos <= 624:
+            mask = empty_vector(size, cnp.NPY_INT64)
+            pos = state.pos
+            with nogil:
+                fnn_bernoulli_mask(FNN_TYPE_F64, state.key, &pos, <int64_t *>data(mask), size, keep, 1)
+            state.pos = <int>pos
+            return mask
+    return np.random.RandomState(bit_generator).binomial(1, keep, size).astype(np.int64, copy=False)
+
+
 def masked_scale(input, mask, double scale):
     cdef ndarray x = input if is_plain(input) else plain(checks.elementwise("Dropout", input=input)[0])
     cdef ndarray m = mask if _is_mask(mask, x) else plain(checks.mask("Dropout", mask, x))

@@ -56,7 +56,7 @@ cdef void multiply(ndarray a, bint a_transposed, ndarray b, bint b_transposed, n
 cdef inline ndarray empty_matrix(cnp.npy_intp rows, cnp.npy_intp cols, int number):
     cdef cnp.npy_intp[2] dims
     dims[0], dims[1] = rows, cols
-    return <ndarray>cnp.PyArray_EMPTY(2, dims, number, 0)
+    return empty(2, dims, number, rows * cols * (8 if number == cnp.NPY_DOUBLE else 4))
 
 
 cdef inline bint fit(object a, int a_axis, object b, int b_axis):

@@ -198,6 +198,12 @@ def dropout(input, p, seed, offset):
     return input * (keep * (1 / (1 - p))).astype(input.dtype)
 
 
+def bernoulli_mask(bit_generator, size, keep):
+    """mask (size,) of int64, 1 with probability keep: RandomState.binomial(1, keep, size), from the same stream."""
+    checks.keeping("Dropout", keep)
+    return np.random.RandomState(bit_generator).binomial(1, keep, size).astype(np.int64, copy=False)
+
+
 @np.errstate(all="ignore")
 def masked_scale(input, mask, scale):
     """y = x mask scale, with a mask of integers."""
