@@ -348,6 +348,14 @@ class Twice(Module):
 """
 
 
+def changed(text, *pairs):
+    """A text with replacements, each of which has to be found."""
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
 def notebook(*cells, lines=True, version=4, indent=1, metadata=None):
     """The JSON of a notebook of code cells; a cell's text as a list of lines or as one string."""
     key = "source" if version == 4 else "input"

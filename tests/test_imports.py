@@ -30,7 +30,9 @@ LEVELS = """
     compat.torch7 compat.torch7_2017 compat.snake compat.plain compat.seminar
     compat.sources compat.evidence
     compat.project compat.serving
+    compat.cautions
     compat.inspection
+    compat.porter
     compat.porting
     compat
     serialization

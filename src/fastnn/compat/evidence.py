@@ -156,10 +156,10 @@ def _clues_of_linear(facts: Facts) -> Iterator[Clue]:
     adds = accumulates(linear)
     if adds is not None:
         points = {dialect: 1 for dialect in DIALECTS if (dialect in ACCUMULATING) is adds}
+        if "b" in assigned(linear):
+            points.pop("seminar", None)
         yield Clue(f"Linear: gradients {'accumulate' if adds else 'are overwritten'}", points)
-    if "b" in _assigned(linear):
-        yield Clue("Linear: has b", {dialect: 2 for dialect in DIALECTS if dialect != "seminar"})
-    else:
+    if "b" not in assigned(linear):
         yield Clue("Linear: no b", {"seminar": 3})
 
 
@@ -249,7 +249,7 @@ def ported_dialect(trees: Iterable[ast.AST]) -> str | None:
     return None
 
 
-def _assigned(node: ast.ClassDef) -> set[str]:
+def assigned(node: ast.ClassDef) -> set[str]:
     """The attributes of self that a class assigns."""
     assignments = (child for child in ast.walk(node) if isinstance(child, (ast.Assign, ast.AnnAssign)))
     return {name for child in assignments for name in targets(child)}

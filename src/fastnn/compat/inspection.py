@@ -9,21 +9,10 @@ import os
 from dataclasses import dataclass
 from types import ModuleType
 
-from .evidence import (
-    ACCUMULATING,
-    DIALECTS,
-    W_SHAPE,
-    Facts,
-    Verdict,
-    accumulates,
-    all_exports,
-    exports,
-    judge,
-    methods,
-    weight_shape,
-)
-from .project import Definition, Import, Project, attributes_of, bound_names, top_nodes, used_names
-from .serving import difference, keywords_of, lineage
+from .cautions import of_arguments, of_container, of_kept_files, of_linear, of_state
+from .evidence import DIALECTS, Facts, Verdict, all_exports, exports, judge, methods, ported_dialect
+from .project import Definition, Import, Project, bound_names, is_package, top_nodes, used_names
+from .serving import NO_CALLS, calls_of, defaults_lost, difference, lineage
 from .sources import Source
 
 BUILTINS = {*dir(builtins), "get_ipython", "display", "In", "Out"}
@@ -134,16 +123,17 @@ class Inspection:
         self.brought: dict[str, Definition | None] = {}
         """Names that the framework imports bring from files that were found."""
         for found in self.imports:
-            source = self.project.source_of(found)
-            self.brought.update({} if source is None else self.project.provided(source))
-        is_framework = bool(known & self.defined.keys())
+            self.brought.update(self.project.brought(found))
+        has_framework = any(known & self.project.definitions(source).keys() for source in self.project.sources.values())
         self.facts = Facts(self._trees(known), self.project.foreign(self.program))
-        self.ported = ported_dialect(self.program)
-        self.verdict = self._judged(dialect, bool(self.imports) or is_framework)
+        self.ported = ported_dialect(cell.tree for cell in self.program.cells)
+        self.verdict = self._judged(dialect, bool(self.imports) or has_framework)
         self.dialect = self.verdict.dialect
         self.nodes: dict[str, Definition | None] = {**self.brought, **self.defined}
         self.reasons: dict[str, str] = {}
         """Why a name that is defined is not served, for those that are the user's own."""
+        self.lost_defaults: dict[str, list[str]] = {}
+        """Of names that are served, the parameters whose default the dialect lacks."""
         if self.dialect is not None:
             self._compare()
 
@@ -169,7 +159,7 @@ class Inspection:
         module = importlib.import_module(f"fastnn.compat.{self.dialect}")
         theirs = exports(self.dialect)
         classes = {name: node for name, node in self.nodes.items() if isinstance(node, ast.ClassDef)}
-        keywords = keywords_of(cell.tree for source in self.project.sources.values() for cell in source.cells)
+        calls = calls_of(cell.tree for source in self.project.sources.values() for cell in source.cells)
         borrowed = {name for source in self.project.sources.values() for name in self.project.foreign(source)}
         for name, node in self.nodes.items():
             if node is None and name in theirs & borrowed:
@@ -178,8 +168,10 @@ class Inspection:
                 continue
             if name not in theirs:
                 self.reasons[name] = f"not in fastnn.compat.{self.dialect}"
-            elif reason := difference(node, getattr(module, name), classes, keywords.get(name, set()), self.dialect):
+            elif reason := difference(node, getattr(module, name), classes, calls.get(name, NO_CALLS), self.dialect):
                 self.reasons[name] = reason
+            else:
+                self.lost_defaults[name] = defaults_lost(node, getattr(module, name), classes)
 
     @property
     def not_told(self) -> str:
@@ -193,9 +185,11 @@ class Inspection:
     def needed(self) -> set[str]:
         """The names of the framework that matter here: those that the file defines or uses."""
         used = used_names(self.program) | set(self.defined)
+        if is_package(self.program):  # others take from it what it does not use
+            used |= set(self.brought)
         for found in self.imports:
             if found.alias is not None:
-                used |= attributes_of(self.program, found.alias.asname or found.alias.name)
+                used |= self.project.taken(found)
             elif isinstance(found.node, ast.ImportFrom):
                 used |= {alias.name for alias in found.node.names}
         return used
@@ -226,7 +220,7 @@ class Inspection:
             tuple(own),
             tuple(sorted(self._missing())),
             f"from fastnn.compat.{self.dialect} import *",
-            tuple(self._warnings()),
+            tuple(self.warnings()),
         )
 
     def _imported_by_name(self) -> set[str]:
@@ -258,42 +252,28 @@ class Inspection:
             if found.is_star:
                 wanted |= {name for name in self.unbound() if name[:1].isupper()}
             elif found.alias is not None:
-                wanted |= attributes_of(self.program, found.alias.asname or found.alias.name)
+                wanted |= self.project.taken(found)
             elif isinstance(found.node, ast.ImportFrom):
                 wanted |= {alias.name for alias in found.node.names}
         return wanted - theirs - self.brought.keys()
 
-    def _warnings(self) -> list[str]:
+    def warnings(self) -> list[str]:
+        """Where served names give other numbers than the user's or need another call, and what was not read."""
         assert self.dialect is not None
-        lines = [
-            f"{text}: not as in {self.dialect}" for text in self.verdict.against if not text.startswith("Linear: W")
-        ]
-        linear = self.nodes.get("Linear")
-        shape = weight_shape(linear) if isinstance(linear, ast.ClassDef) else None
-        if shape is not None and self.is_served("Linear") and shape.replace("n_", "") != W_SHAPE[self.dialect]:
-            lines.append(f"Linear is W {shape.replace('n_', '')} here but {W_SHAPE[self.dialect]} in {self.dialect}")
-        adds = accumulates(linear) if isinstance(linear, ast.ClassDef) and self.is_served("Linear") else None
-        if adds is False and self.dialect in ACCUMULATING:
-            lines.append(
-                f"Linear overwrites its gradients here and adds to them in {self.dialect}: "
-                "call zeroGradParameters() before each backward()"
-            )
-        elif adds and self.dialect not in ACCUMULATING:
-            lines.append(f"Linear adds to its gradients here and overwrites them in {self.dialect}")
+        dialect = self.dialect
+        lines = [f"{text}: not as in {dialect}" for text in self.verdict.against if not text.startswith("Linear: W")]
+        linear, container = self.nodes.get("Linear"), self.nodes.get("Sequential")
+        if isinstance(linear, ast.ClassDef) and self.is_served("Linear"):
+            lines += of_linear(linear, dialect)
+        if isinstance(container, ast.ClassDef) and self.is_served("Sequential"):
+            lines += of_container(container, dialect)
+        lines += of_arguments({name: self.lost_defaults.get(name, []) for name in sorted(self.needed())}, dialect)
+        lines += of_state(self.project, self.is_served, dialect)
         for base in ("Module", "Criterion"):
             if "a method of its own" in self.reasons.get(base, ""):
                 lines.append(f"{base} {self.reasons[base]}, which served classes lack")
-        return [*lines, *self.project.warnings]
+        return [*lines, *self.kept_elsewhere(), *self.project.warnings]
 
-
-def ported_dialect(source: Source) -> str | None:
-    """The dialect whose module a program imports already."""
-    for cell in source.cells:
-        for node in ast.walk(cell.tree):
-            names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
-            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else names
-            for module in modules:
-                last = names if module == "fastnn.compat" else [module.removeprefix("fastnn.compat.")]
-                if module.startswith("fastnn.compat") and set(last) & set(DIALECTS):
-                    return next(name for name in last if name in DIALECTS)
-    return None
+    def kept_elsewhere(self) -> list[str]:
+        """What the program takes from files that are not ported, and that uses the framework there."""
+        return list(of_kept_files(self.project, self.is_served))

@@ -154,22 +154,25 @@ class Linear(Module):
 
 
 class _Rowwise(Module):
-    """A function of each row; `_operation` is its name in the back end."""
+    """A function of each row; the operations are names of functions of the back end."""
 
-    _operation: str
+    _forward: str
+    _backward: str  # from the input
+    _backward_from_output: str
     _from_output = False  # whether backward starts from the last output, or from the input
 
     def update_output(self, input: Any) -> Any:
         try:
-            self.output = getattr(backend.ops, f"{self._operation}_forward")(input)
+            self.output = getattr(backend.ops, self._forward)(input)
         except EXPECTED as error:
             raise self._told(error) from None
         return self.output
 
     def update_grad_input(self, input: Any, grad_output: Any) -> Any:
-        given, ending = (self.output, "_from_output") if self._from_output and self.output is not None else (input, "")
+        by_output = self._from_output and self.output is not None
+        operation = getattr(backend.ops, self._backward_from_output if by_output else self._backward)
         try:
-            self.grad_input = getattr(backend.ops, f"{self._operation}_backward{ending}")(given, grad_output)
+            self.grad_input = operation(self.output if by_output else input, grad_output)
         except EXPECTED as error:
             raise self._told(error) from None
         return self.grad_input
@@ -191,7 +194,7 @@ class SoftMax(_Rowwise):
            [0.8 , 0.2 ]])
     """
 
-    _operation = "softmax"
+    _forward, _backward, _backward_from_output = "softmax_forward", "softmax_backward", "softmax_backward_from_output"
 
 
 class LogSoftMax(_Rowwise):
@@ -210,7 +213,8 @@ class LogSoftMax(_Rowwise):
            [-0.2231, -1.6094]])
     """
 
-    _operation = "log_softmax"
+    _forward, _backward = "log_softmax_forward", "log_softmax_backward"
+    _backward_from_output = "log_softmax_backward_from_output"
 
 
 class BatchNormalization(Module):
@@ -450,7 +454,8 @@ class Dropout(Module):
             self.output = input
             return input
         x = self._array("input", input)
-        mask = backend.ops.bernoulli_mask(np.random.get_bit_generator(), x.size, 1 - self.p).reshape(x.shape)
+        stream = np.random.get_bit_generator()  # type: ignore[attr-defined]
+        mask = backend.ops.bernoulli_mask(stream, x.size, 1 - self.p).reshape(x.shape)
         self.output = self._masked("input", x, mask)
         self.mask = mask
         return self.output

@@ -17,8 +17,6 @@ from ..arguments import integer, number
 from ..checks import FLOATS, same_shape, updated
 from .module import EXPECTED
 
-_F32, _F64 = FLOATS
-
 
 def sgd_momentum(variables: Any, gradients: Any, config: Mapping[str, Any], state: MutableMapping[str, Any]) -> None:
     """Gradient descent with momentum, in place: v = momentum v + learning_rate g; w -= v.
@@ -45,6 +43,9 @@ def sgd_momentum(variables: Any, gradients: Any, config: Mapping[str, Any], stat
     (array([0.75, 0.75]), {'accumulated_grads': {0: array([0.25, 0.25])}})
     """
     rate, momentum = _settings("sgd_momentum", config, "learning_rate", "momentum")
+    _dict("sgd_momentum", "state", state)
+    if backend.ops.momentum_updates(variables, gradients, state.get("accumulated_grads"), rate, momentum):
+        return
     arrays = _checked("sgd_momentum", variables, gradients)
     (velocities,) = _states("sgd_momentum", state, ("accumulated_grads",), arrays)
     for index, (variable, gradient) in enumerate(arrays):
@@ -86,15 +87,19 @@ def adam_optimizer(variables: Any, gradients: Any, config: Mapping[str, Any], st
     rate, beta1, beta2, epsilon = _settings("adam_optimizer", config, "learning_rate", "beta1", "beta2", "epsilon")
     if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
         raise ValueError(f"adam_optimizer: expected beta1 and beta2 in [0, 1), got {beta1} and {beta2}")
-    arrays = _checked("adam_optimizer", variables, gradients)
     _dict("adam_optimizer", "state", state)
     step = integer("adam_optimizer", "state['t']", state.get("t", 0), low=0) + 1
+    epsilon /= math.sqrt(1 - beta2**step)  # the back end corrects sqrt(v) itself, before it adds epsilon
+    settings = rate, beta1, beta2, epsilon
+    if backend.ops.adam_updates(variables, gradients, state.get("m"), state.get("v"), *settings, step):
+        state["t"] = step
+        return
+    arrays = _checked("adam_optimizer", variables, gradients)
     means, squares = _states("adam_optimizer", state, ("m", "v"), arrays)
     state["t"] = step
-    epsilon /= math.sqrt(1 - beta2**step)  # the back end corrects sqrt(v) itself, before it adds epsilon
     for index, (variable, gradient) in enumerate(arrays):
         moments = means[index], squares[index], None
-        _update(backend.ops.adam_update, (variable, gradient, *moments), rate, beta1, beta2, epsilon, 0.0, False, step)
+        _update(backend.ops.adam_update, (variable, gradient, *moments), *settings, 0.0, False, step)
 
 
 def gradient_descent(parameters: Any, grads: Any, lr: float = 1e-3) -> None:
@@ -139,27 +144,13 @@ def _settings(where: str, config: Mapping[str, Any], *names: str) -> list[float]
 def _checked(where: str, variables: Any, gradients: Any) -> list[tuple[np.ndarray, np.ndarray]]:
     """Each parameter with its gradient, all of which can be updated: (K,) may meet (1, K)."""
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
-    for pair in zip(variables, gradients, strict=False):
-        variable, gradient = pair
-        if type(variable) is list or isinstance(variable, (list, tuple)):
-            if variable:
-                pairs += _checked(where, variable, gradient)
+    for variable, gradient in zip(variables, gradients, strict=False):
+        if isinstance(variable, (list, tuple)):
+            pairs += _checked(where, variable, gradient)
         else:
-            if not _ordinary(variable, gradient):
-                _check(where, variable, gradient)
-            pairs.append(pair)
+            _check(where, variable, gradient)
+            pairs.append((variable, gradient))
     return pairs
-
-
-def _ordinary(array: Any, gradient: Any) -> bool:
-    """Whether an array to be updated and its gradient are what they nearly always are: of one dtype and shape."""
-    return (
-        type(array) is type(gradient) is np.ndarray
-        and array.dtype is gradient.dtype
-        and (array.dtype is _F64 or array.dtype is _F32)
-        and array.shape == gradient.shape
-        and array.flags.writeable
-    )
 
 
 def _check(where: str, variable: Any, gradient: Any) -> None:
@@ -180,15 +171,13 @@ def _states(
     where: str, state: MutableMapping[str, Any], names: tuple[str, ...], arrays: list[tuple[np.ndarray, np.ndarray]]
 ) -> list[MutableMapping[int, np.ndarray]]:
     """state[name] for every name, with an array like its gradient for every parameter."""
-    _dict(where, "state", state)
     for name in names:
         found = state.get(name, {})
         _dict(where, f"state[{name!r}]", found)
-        for index, pair in enumerate(arrays):
-            if index in found and not _ordinary(found[index], pair[1]):
-                same_shape(
-                    where, f"state[{name!r}][{index}]", updated(where, f"state[{name!r}]", found[index]), pair[1]
-                )
+        for index, (_, gradient) in enumerate(arrays):
+            if index in found:
+                label = f"state[{name!r}][{index}]"
+                same_shape(where, label, updated(where, label, found[index]), gradient)
     for name in names:
         found = state.setdefault(name, {})
         if len(found) < len(arrays):

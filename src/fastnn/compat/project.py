@@ -78,26 +78,24 @@ class Project:
         return os.path.normpath(os.path.join(folder, os.path.relpath(source.path, os.path.abspath(folder))))
 
     def foreign(self, source: Source) -> set[str]:
-        """Names that a file has from libraries such as torch."""
-        names = set()
+        """Names that a file has from libraries such as torch; those of a dialect are none."""
+        names: set[str] = set()
         for cell in source.cells:
             for node in ast.walk(cell.tree):
                 if isinstance(node, ast.Import):
-                    roots = {alias.name.partition(".")[0]: alias for alias in node.names}
-                    names |= {alias.asname or root for root, alias in roots.items() if root in FOREIGN}
-                elif isinstance(node, ast.ImportFrom):
-                    root = "." if node.level else (node.module or "").partition(".")[0]
-                    names |= {alias.asname or alias.name for alias in node.names if root in FOREIGN}
+                    aliases = [alias for alias in node.names if _is_foreign(alias.name)]
+                    names |= {alias.asname or alias.name.partition(".")[0] for alias in aliases}
+                elif isinstance(node, ast.ImportFrom) and _is_foreign("." * node.level + (node.module or "")):
+                    names |= {alias.asname or alias.name for alias in node.names}
         return names - {"*", "np"}
 
     def definitions(self, source: Source) -> dict[str, Definition]:
         """The classes and functions at the top of a file, those without a base of a foreign library."""
-        foreign = self.foreign(source)
-        found: dict[str, Definition] = {}
+        foreign, found = self.foreign(source), dict[str, Definition]()
         for cell in source.cells:
             for node in cell.tree.body:
                 if isinstance(node, ast.FunctionDef) or (
-                    isinstance(node, ast.ClassDef) and not foreign & {root(base) for base in node.bases}
+                    isinstance(node, ast.ClassDef) and not foreign & {first_name(base) for base in node.bases}
                 ):
                     found[node.name] = node
         return found
@@ -174,8 +172,7 @@ class Project:
 
     def framework_imports(self) -> list[Import]:
         """The imports of the program that bring a framework, in order."""
-        known = all_exports()
-        candidates = []
+        known, candidates = all_exports(), []
         for found in self._imports[self.program.path]:
             if self.source_of(found) is not None:
                 if any(node is not None for name, node in self.brought(found).items() if name in known):
@@ -196,12 +193,16 @@ class Project:
         return isinstance(found.node, ast.ImportFrom) and any(alias.name in known for alias in found.node.names)
 
 
+def _is_foreign(module: str) -> bool:
+    return module.partition(".")[0] in FOREIGN and not module.startswith("fastnn.compat.")
+
+
 def is_package(source: Source) -> bool:
     """Whether other files import from a file what it does not use itself."""
     return os.path.basename(source.path) == "__init__.py"
 
 
-def root(node: ast.expr) -> str:
+def first_name(node: ast.expr) -> str:
     """The first name of `nn.layers.Linear`."""
     while isinstance(node, ast.Attribute):
         node = node.value

@@ -65,7 +65,7 @@ def difference(
     """What the user's version has that the dialect's lacks, or None.
 
     Parameters are compared by place; a parameter that has another name is the same one unless a call names it, and a
-    default that the dialect lacks is no difference unless a call needs it. Helpers whose names start with _ do not count.
+    default that the dialect lacks is no difference unless a call needs it. Names that start with _ do not count.
     """
     if isinstance(node, ast.ClassDef) != isinstance(theirs, type):
         kinds = ("a class", "a function")

@@ -75,6 +75,72 @@ def momentum_update(param, grad, velocity, double lr, double momentum):
     _finish(arrays, runs)
 
 
+cdef bint _ordinary(object a, ndarray like) noexcept:
+    """An exact, writeable array of float32 or float64 with the dtype, the shape and the order of `like`."""
+    if not cnp.PyArray_CheckExact(a) or not cnp.PyArray_ISBEHAVED(<ndarray>a) or not cnp.PyArray_ISBEHAVED_RO(like):
+        return False
+    cdef int number = cnp.PyArray_TYPE(<ndarray>a)
+    if (number != cnp.NPY_FLOAT and number != cnp.NPY_DOUBLE) or number != cnp.PyArray_TYPE(like):
+        return False
+    return cnp.PyArray_SAMESHAPE(<ndarray>a, like) and (
+        (cnp.PyArray_IS_C_CONTIGUOUS(<ndarray>a) and cnp.PyArray_IS_C_CONTIGUOUS(like))
+        or (cnp.PyArray_IS_F_CONTIGUOUS(<ndarray>a) and cnp.PyArray_IS_F_CONTIGUOUS(like)))
+
+
+cdef bint _flatten(object params, object grads, list flat, int depth=0) except -1:
+    """Append every parameter and its gradient; False where a pair is not ordinary, or a list might hold itself."""
+    if depth > 100 or not isinstance(params, (list, tuple)) or not isinstance(grads, (list, tuple)):
+        return False
+    for param, grad in zip(params, grads):
+        if isinstance(param, (list, tuple)):
+            if not _flatten(param, grad, flat, depth + 1):
+                return False
+        elif cnp.PyArray_CheckExact(grad) and _ordinary(param, grad):
+            flat.append(param)
+            flat.append(grad)
+        else:
+            return False
+    return True
+
+
+cdef bint _states_fit(list flat, object states) except -1:
+    cdef Py_ssize_t i
+    if not isinstance(states, dict):
+        return False
+    for i in range(len(flat) // 2):
+        if not _ordinary((<dict>states).get(i), flat[2 * i + 1]):
+            return False
+    return True
+
+
+def momentum_updates(params, grads, velocities, double lr, double momentum):
+    cdef list flat = []
+    cdef ndarray p, g, v
+    cdef Py_ssize_t i
+    if not _flatten(params, grads, flat) or not _states_fit(flat, velocities):
+        return False
+    for i in range(len(flat) // 2):
+        p, g, v = flat[2 * i], flat[2 * i + 1], (<dict>velocities)[i]
+        with nogil:
+            fnn_sgd_update(type_of(p), data(p), data(g), data(v), 1, momentum, lr, 0, False, False, size_of(p))
+    return True
+
+
+def adam_updates(params, grads, means, squares, double lr, double beta1, double beta2, double eps, long step):
+    cdef list flat = []
+    cdef ndarray p, g, m, v
+    cdef Py_ssize_t i
+    cdef double step_size = lr / (1 - pow(beta1, step)), root_scale = 1 / sqrt(1 - pow(beta2, step))
+    if not _flatten(params, grads, flat) or not _states_fit(flat, means) or not _states_fit(flat, squares):
+        return False
+    for i in range(len(flat) // 2):
+        p, g, m, v = flat[2 * i], flat[2 * i + 1], (<dict>means)[i], (<dict>squares)[i]
+        with nogil:
+            fnn_adam_update(type_of(p), data(p), data(g), data(m), data(v), NULL, 1, 0, beta1, beta2, step_size,
+                            root_scale, eps, size_of(p))
+    return True
+
+
 def adam_update(param, grad, m, v, v_max, double lr, double beta1, double beta2, double eps, double weight_decay,
                 bint decoupled, long step):
     cdef list arrays = [param, grad, m, v, v_max]

@@ -31,6 +31,62 @@ def momentum_update(param, grad, velocity, lr, momentum):
     param -= velocity
 
 
+def _flat(params, grads):
+    """Pairs of a parameter and its gradient from lists nested alike."""
+    for param, grad in zip(params, grads, strict=False):
+        if isinstance(param, (list, tuple)):
+            yield from _flat(param, grad)
+        else:
+            yield param, grad
+
+
+def _ordinary(array, like):
+    """Whether `array` can be updated with `like`: exact arrays of one floating dtype, shape and order, writeable."""
+    return (
+        type(array) is type(like) is np.ndarray
+        and array.dtype == like.dtype
+        and array.dtype in checks.FLOATS
+        and array.shape == like.shape
+        and array.flags.behaved
+        and like.flags.aligned
+        and any(array.flags[order] and like.flags[order] for order in ("C_CONTIGUOUS", "F_CONTIGUOUS"))
+    )
+
+
+def _all_ordinary(params, grads, *states):
+    """The pairs of two lists nested alike, or None where one of them or of its states (by index) is not ordinary."""
+    if not isinstance(params, (list, tuple)) or not isinstance(grads, (list, tuple)):
+        return None
+    try:
+        pairs = list(_flat(params, grads))
+    except (TypeError, RecursionError):  # a list beside an array; a list that holds itself
+        return None
+    fit = all(isinstance(s, dict) for s in states) and all(
+        _ordinary(p, g) and all(_ordinary(s.get(i), g) for s in states) for i, (p, g) in enumerate(pairs)
+    )
+    return pairs if fit else None
+
+
+def momentum_updates(params, grads, velocities, lr, momentum):
+    """`momentum_update` of every parameter in lists nested alike, the velocities a dict by index -> True.
+
+    False, with nothing changed, where an array is not ordinary.
+    """
+    pairs = _all_ordinary(params, grads, velocities)
+    for index, (param, grad) in enumerate(pairs or ()):
+        momentum_update(param, grad, velocities[index], lr, momentum)
+    return pairs is not None
+
+
+def adam_updates(params, grads, means, squares, lr, beta1, beta2, eps, step):
+    """`adam_update` (not decoupled, without weight decay) in the same manner."""
+    pairs = _all_ordinary(params, grads, means, squares)
+    for index, (param, grad) in enumerate(pairs or ()):
+        moments = means[index], squares[index], None
+        adam_update(param, grad, *moments, lr, beta1, beta2, eps, 0.0, False, step)
+    return pairs is not None
+
+
 @np.errstate(all="ignore")
 def adam_update(param, grad, m, v, v_max, lr, beta1, beta2, eps, weight_decay, decoupled, step):
     """Adam (Kingma and Ba, 2015) and, decoupled, AdamW (Loshchilov and Hutter, 2019); v_max is None but for AMSGrad.
