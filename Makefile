@@ -43,7 +43,7 @@ test-slow: setup
 
 test-peers: setup
 	$(PIP) install --group test-peers
-	$(BIN)/python -m pytest tests/test_torch_parity.py
+	$(BIN)/python -m pytest tests/test_torch_parity.py tests/test_compat_torch.py
 
 bench: setup
 	mkdir -p build

@@ -104,7 +104,7 @@ static int blas_pays(const struct gemm *g)
     if (g->m < 8 || g->n < 8)
         return 1;
     if (g->a_col != 1)
-        return g->k < 128 || g->k > 256 || g->n < 32 || g->m * g->n * g->size > 1 << 20;
+        return g->k < 128 || g->k > 256 || g->n < 32 || g->m * g->n * g->size > 1 << 21;
     return (double)g->m * (double)g->n * (double)g->k > 1 << 28;
 }
 

@@ -141,6 +141,7 @@ def test_dtypes_are_promoted(voice, row, params, of_x, of_dy):
     ours, oracle = twins(voice, row.make)
     x, dy = data(row, of_x), slopes(voice, row, dtype=of_dy)
     narrowed(ours, params)
+    ours.keep_float32 = False  # of Dropout: as the text's product with integers
     expected = step(voice, narrowed(oracle, params), x, dy)
     results = step(voice, ours, x, dy)
     for name, value in expected.items():
@@ -276,10 +277,24 @@ def test_the_value_that_the_requirement_gives():
 
 
 @voices
+def test_dropout_keeps_float32_unless_it_is_told_otherwise(voice):
+    ours, oracle = twins(voice, lambda voice, module: module.Dropout(p=0.3))
+    x = normal(np.random.default_rng(0), F32, 33, 17)
+    results = []
+    for layer in (ours, oracle):
+        np.random.seed(5)
+        results.append((layer.forward(x), layer.backward(x, x)))
+    for got, expected in zip(*results, strict=True):
+        assert got.dtype == F32 and expected.dtype == F64
+        np.testing.assert_allclose(got, expected, rtol=2e-7)
+
+
+@voices
 @pytest.mark.parametrize("p", [0, 0.1, 0.3, 0.5, 0.8])
 @pytest.mark.parametrize("dtype", [F32, F64], ids=lambda dtype: dtype.__name__)
 def test_dropout_draws_the_same_masks(voice, p, dtype):
     ours, oracle = twins(voice, lambda voice, module: module.Dropout(p=p))
+    ours.keep_float32 = False
     rng = np.random.default_rng(0)
     x, dy = normal(rng, dtype, 33, 17), normal(rng, dtype, 33, 17)
     seen = []

@@ -426,6 +426,9 @@ class Dropout(Module):
 
     Attributes
     ----------
+    keep_float32 : bool
+        Class attribute: whether float32 stays float32 (True), or becomes float64, as a product with integers does in
+        NumPy.
     mask : ndarray of int64
         0 where the last forward in training zeroed, else 1: what `np.random.binomial(1, 1 - p, shape)` gives.
 
@@ -442,6 +445,7 @@ class Dropout(Module):
     array([[0., 2., 0., 0.]])
     """
 
+    keep_float32 = True
     _first_mask: Any = ()  # before the first forward; a tuple stands for an empty list
 
     def __init__(self, p: float = 0.5) -> None:
@@ -472,9 +476,9 @@ class Dropout(Module):
         return self.grad_input
 
     def _masked(self, name: str, array: np.ndarray, mask: Any) -> Any:
-        """array mask / (1 - p), in float64 as the product with a mask of integers is in NumPy."""
+        """array mask / (1 - p)."""
         scale = 1 / (1 - self.p) if self.p < 1 else np.inf
-        if array.dtype == np.float32:
+        if array.dtype == np.float32 and not self.keep_float32:
             array = array.astype(np.float64)
         try:
             return backend.ops.masked_scale(array, mask, scale)

@@ -53,7 +53,8 @@ cdef extern from "fnn.h" nogil:
     void fnn_dropout_bits(int type, uint16_t *bits, size_t size, uint64_t seed, uint64_t offset, size_t chunks)
     void fnn_dropout(int type, const void *x, void *y, size_t size, uint32_t threshold, double scale, uint64_t seed,
                      uint64_t offset, size_t chunks)
-    void fnn_bernoulli_mask(int type, uint32_t *key, size_t *pos, int64_t *mask, size_t size, double keep, size_t chunks)
+    void fnn_bernoulli_mask(int type, uint32_t *key, size_t *pos, int64_t *mask, size_t size, double keep,
+                            size_t chunks)
     void fnn_masked_scale(int type, const void *x, const int64_t *mask, void *y, double scale, size_t n)
     void fnn_loss_forward(int type, int kind, const void *x, const void *t, double *partial, size_t size, double a,
                           size_t chunks)

@@ -61,8 +61,8 @@ def sgd_update(param, grad, velocity, double lr, double momentum, double dampeni
     cdef list runs = _runs("SGD", arrays, ("velocity",), 2)
     cdef ndarray p = runs[0], g = runs[1], v = runs[2]
     with nogil:
-        fnn_sgd_update(type_of(p), data(p), data(g), data(v), lr, momentum, 1 - dampening, weight_decay, nesterov, first,
-                       size_of(p))
+        fnn_sgd_update(type_of(p), data(p), data(g), data(v), lr, momentum, 1 - dampening, weight_decay, nesterov,
+                       first, size_of(p))
     _finish(arrays, runs)
 
 
