@@ -31,9 +31,11 @@ LEVELS = """
     compat.sources compat.evidence
     compat.project compat.serving
     compat.cautions
+    compat.comparison
     compat.inspection
     compat.porter
     compat.porting
+    compat.verification
     compat
     serialization
     trainer

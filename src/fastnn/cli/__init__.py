@@ -42,13 +42,14 @@ examples:
 
 PORT_HELP = """\
 FILE is a program (.py) or a notebook (.ipynb) written against a "write your own PyTorch" framework: one that imports
-the framework, or the framework itself. It is read, never executed. Names that fastnn does not have stay imported from
-your own file.
+the framework, or the framework itself. It is read, and executed for --verify alone. Names that fastnn does not have
+stay imported from your own file.
 
 examples:
   fastnn port train.py
   fastnn port homework.ipynb --write
   fastnn port train.py --dialect torch7_2017
+  fastnn port train.py --verify --write
 """
 
 
@@ -202,6 +203,11 @@ def _port_parser(subparsers: Any) -> None:
     parser = _command(subparsers, "port", port.run, summary, PORT_HELP)
     parser.add_argument("file", metavar="FILE", help="a .py file or a notebook, see below")
     parser.add_argument("--write", action="store_true", help="change the import in FILE")
+    parser.add_argument(
+        "--verify", action="store_true",
+        help="run the framework's file and compare its numbers with those of fastnn; a difference is status 1, and "
+        "nothing is written",
+    )  # fmt: skip
     parser.add_argument(
         "--dialect", choices=DIALECTS, metavar="NAME",
         help=f"one of {', '.join(DIALECTS)} (default: the one that FILE and its framework fit best)",

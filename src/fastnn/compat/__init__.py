@@ -12,7 +12,8 @@ seminar
     camelCase, `Linear` without bias.
 
 `from fastnn.compat.torch7 import *` takes the place of the file that defines the framework. `check(path)` tells which
-dialect a file speaks; `port(path)`, or `fastnn port FILE` in a shell, changes the import.
+dialect a file speaks; `port(path)`, or `fastnn port FILE` in a shell, changes the import. `verify(path)` runs the
+classes of the file beside those of fastnn and tells whose numbers differ.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from typing import Any
 from ..arguments import float_dtype
 from .inspection import Report, check
 from .porting import port
+from .verification import Verification, verify
 
-__all__ = ["Report", "astype", "check", "port"]
+__all__ = ["Report", "Verification", "astype", "check", "port", "verify"]
 
 
 def astype(net: Any, dtype: Any) -> Any:
