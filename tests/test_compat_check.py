@@ -1,4 +1,4 @@
-"""`fastnn.compat.inspection.check`: the dialect, what is served, what stays Python, and what is refused."""
+"""`fastnn.compat.migration.inspection.check`: the dialect, what is served, what stays Python, and what is refused."""
 
 import importlib
 import json
@@ -8,7 +8,7 @@ import sys
 import pytest
 from compat_texts import FRAMEWORKS, OWN_LAYER, PLAIN, PROGRAM, SEMINAR, SNAKE, TORCH7, TORCH7_2017, changed, notebook
 
-from fastnn.compat.inspection import check
+from fastnn.compat.migration.inspection import check
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`fastnn.compat.porting.port` and `fastnn port`: one import changes, every other character stays."""
+"""`fastnn.compat.migration.porting.port` and `fastnn port`: one import changes, every other character stays."""
 
 import errno
 import json
@@ -14,7 +14,7 @@ import pytest
 from compat_texts import FRAMEWORKS, OWN_LAYER, PLAIN, PROGRAM, SNAKE, TORCH7, notebook
 
 from fastnn.cli import main
-from fastnn.compat.porting import port
+from fastnn.compat.migration.porting import port
 
 CALLS = "\nnet = Linear(2, 3)\nnet.zeroGradParameters()\n"
 STAR = "from fastnn.compat.torch7 import *"

@@ -12,7 +12,8 @@ from compat_texts import notebook
 from course import VOICES
 
 from fastnn.cli import main
-from fastnn.compat import Verification, comparison, verification, verify
+from fastnn.compat import Verification, verify
+from fastnn.compat.migration import comparison, verification
 
 COURSE = Path(__file__).parent / "course"
 TORCH7 = (COURSE / "torch7.py").read_text()

@@ -26,16 +26,17 @@ LEVELS = """
     nn optim data
     compat.naming
     compat.module
-    compat.layers compat.criterions compat.optimizers
+    compat.linear compat.activations compat.normalization compat.criterions compat.optimizers
     compat.torch7 compat.torch7_2017 compat.snake compat.plain compat.seminar
-    compat.sources compat.evidence
-    compat.project compat.serving
-    compat.cautions
-    compat.comparison
-    compat.inspection
-    compat.porter
-    compat.porting
-    compat.verification
+    compat.migration.sources compat.migration.evidence
+    compat.migration.project compat.migration.serving
+    compat.migration.cautions
+    compat.migration.comparison
+    compat.migration.inspection
+    compat.migration.porter
+    compat.migration.porting
+    compat.migration.verification
+    compat.migration
     compat
     serialization
     trainer

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .. import __version__, get_num_threads, show_config, threads
-from ..compat.evidence import DIALECTS
+from ..compat.migration.evidence import DIALECTS
 from . import port, predict, train
 from .common import UsageError
 from .train import ACTIVATIONS, OPTIMIZERS

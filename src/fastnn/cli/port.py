@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ..compat.porting import port
-from ..compat.verification import verify
+from ..compat.migration.porting import port
+from ..compat.migration.verification import verify
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -21,9 +21,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arguments import float_dtype
-from .inspection import Report, check
-from .porting import port
-from .verification import Verification, verify
+from .migration import Report, Verification, check, port, verify
 
 __all__ = ["Report", "Verification", "astype", "check", "port", "verify"]
 

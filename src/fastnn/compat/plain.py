@@ -6,7 +6,7 @@ A layer of your own overrides `forward(input)` and `backward(input, grad_output)
 
 import numpy as np
 
-from . import criterions, layers, module, optimizers
+from . import activations, criterions, linear, module, normalization, optimizers
 from .naming import Spelling
 
 spell = Spelling(
@@ -29,19 +29,19 @@ spell = Spelling(
 Module = spell(module.Module)
 Sequential = spell(module.Sequential, _collection=tuple, _flat=True)
 
-Linear = spell.also(n_in="dim_in", n_out="dim_out")(layers.Linear, _transposed=False, __repr__=module.Module.__repr__)
-SoftMax = spell(layers.SoftMax, _from_output=True)
-LogSoftMax = spell(layers.LogSoftMax, _from_output=True)
-BatchNormalization = spell(layers.BatchNormalization, _exact_evaluation=True)
-ChannelwiseScaling = spell(layers.Scaling, "ChannelwiseScaling", _row=False)
-Dropout = spell(layers.Dropout, _first_mask=None)
-Flatten = spell(layers.Flatten)
-ReLU = spell(layers.ReLU)
-LeakyReLU = spell(layers.LeakyReLU)
-ELU = spell(layers.ELU)
-SoftPlus = spell(layers.SoftPlus)
-Sigmoid = spell(layers.Sigmoid)
-Tanh = spell(layers.Tanh)
+Linear = spell.also(n_in="dim_in", n_out="dim_out")(linear.Linear, _transposed=False, __repr__=module.Module.__repr__)
+SoftMax = spell(activations.SoftMax, _from_output=True)
+LogSoftMax = spell(activations.LogSoftMax, _from_output=True)
+BatchNormalization = spell(normalization.BatchNormalization, _exact_evaluation=True)
+ChannelwiseScaling = spell(linear.Scaling, "ChannelwiseScaling", _row=False)
+Dropout = spell(normalization.Dropout, _first_mask=None)
+Flatten = spell(activations.Flatten)
+ReLU = spell(activations.ReLU)
+LeakyReLU = spell(activations.LeakyReLU)
+ELU = spell(activations.ELU)
+SoftPlus = spell(activations.SoftPlus)
+Sigmoid = spell(activations.Sigmoid)
+Tanh = spell(activations.Tanh)
 
 # A criterion's result is called `grad_output` here: it is the gradient by the output of the network.
 criterion = Spelling(

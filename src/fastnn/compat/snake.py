@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from . import criterions, layers, module, optimizers
+from . import activations, criterions, linear, module, normalization, optimizers
 from .naming import Spelling
 
 spell = Spelling(__name__)
@@ -13,19 +13,19 @@ spell = Spelling(__name__)
 Module = spell(module.Module, get_params=lambda self: self.get_parameters())
 Sequential = spell(module.Sequential, _keep_lists=True)
 
-Linear = spell(layers.Linear)
-SoftMax = spell(layers.SoftMax)
-LogSoftMax = spell(layers.LogSoftMax)
-BatchNormalization = spell(layers.BatchNormalization)
-Scaling = spell(layers.Scaling)
-Dropout = spell(layers.Dropout)
-Flatten = spell(layers.Flatten)
-ReLU = spell(layers.ReLU)
-LeakyReLU = spell(layers.LeakyReLU)
-ELU = spell(layers.ELU)
-SoftPlus = spell(layers.SoftPlus)
-Sigmoid = spell(layers.Sigmoid)
-Tanh = spell(layers.Tanh)
+Linear = spell(linear.Linear)
+SoftMax = spell(activations.SoftMax)
+LogSoftMax = spell(activations.LogSoftMax)
+BatchNormalization = spell(normalization.BatchNormalization)
+Scaling = spell(linear.Scaling)
+Dropout = spell(normalization.Dropout)
+Flatten = spell(activations.Flatten)
+ReLU = spell(activations.ReLU)
+LeakyReLU = spell(activations.LeakyReLU)
+ELU = spell(activations.ELU)
+SoftPlus = spell(activations.SoftPlus)
+Sigmoid = spell(activations.Sigmoid)
+Tanh = spell(activations.Tanh)
 
 Criterion = spell(criterions.Criterion)
 MSECriterion = spell(criterions.MSECriterion)

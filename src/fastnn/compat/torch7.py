@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from . import criterions, layers, module, optimizers
+from . import activations, criterions, linear, module, normalization, optimizers
 from .naming import CAMEL_CASE, Spelling
 
 spell = Spelling(__name__, **CAMEL_CASE)
@@ -13,19 +13,19 @@ spell = Spelling(__name__, **CAMEL_CASE)
 Module = spell(module.Module)
 Sequential = spell(module.Sequential)
 
-Linear = spell(layers.Linear, _transposed=False, _accumulate=True)
-SoftMax = spell(layers.SoftMax, _from_output=True)
-LogSoftMax = spell(layers.LogSoftMax, _from_output=True)
-BatchNormalization = spell(layers.BatchNormalization, _exact_evaluation=True)
-ChannelwiseScaling = spell(layers.Scaling, "ChannelwiseScaling", _row=False)
-Dropout = spell(layers.Dropout, _first_mask=None)
-Flatten = spell(layers.Flatten)
-ReLU = spell(layers.ReLU)
-LeakyReLU = spell(layers.LeakyReLU)
-ELU = spell(layers.ELU)
-SoftPlus = spell(layers.SoftPlus)
-Sigmoid = spell(layers.Sigmoid)
-Tanh = spell(layers.Tanh)
+Linear = spell(linear.Linear, _transposed=False, _accumulate=True)
+SoftMax = spell(activations.SoftMax, _from_output=True)
+LogSoftMax = spell(activations.LogSoftMax, _from_output=True)
+BatchNormalization = spell(normalization.BatchNormalization, _exact_evaluation=True)
+ChannelwiseScaling = spell(linear.Scaling, "ChannelwiseScaling", _row=False)
+Dropout = spell(normalization.Dropout, _first_mask=None)
+Flatten = spell(activations.Flatten)
+ReLU = spell(activations.ReLU)
+LeakyReLU = spell(activations.LeakyReLU)
+ELU = spell(activations.ELU)
+SoftPlus = spell(activations.SoftPlus)
+Sigmoid = spell(activations.Sigmoid)
+Tanh = spell(activations.Tanh)
 
 Criterion = spell(criterions.Criterion)
 MSECriterion = spell(criterions.MSECriterion)

@@ -79,7 +79,7 @@ def check(path_or_module: str | os.PathLike[str] | ModuleType, dialect: str | No
     Examples
     --------
     >>> import os, tempfile
-    >>> from fastnn.compat.inspection import check
+    >>> from fastnn.compat.migration.inspection import check
     >>> program = '''from modules import *
     ... net = Sequential()
     ... net.add(Linear(784, 10))

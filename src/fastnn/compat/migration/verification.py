@@ -30,7 +30,7 @@ CHILD = """\
 import json, sys
 job = json.load(sys.stdin)
 sys.path[:] = job["path"]
-from fastnn.compat.verification import answer
+from fastnn.compat.migration.verification import answer
 answer(job)
 """
 NOT_FOUND: dict[str, list[str]] = {"different": [], "notes": [], "skipped": ["defined in no file that was found"]}
@@ -95,7 +95,7 @@ def verify(path_or_module: str | os.PathLike[str] | ModuleType, dialect: str | N
     Examples
     --------
     >>> import os, tempfile
-    >>> from fastnn.compat.verification import verify
+    >>> from fastnn.compat.migration.verification import verify
     >>> framework = '''import numpy as np
     ... class Module:
     ...     def forward(self, input):
