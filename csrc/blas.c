@@ -11,7 +11,10 @@
 void fnn_gemm_native(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
                      ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t k, int accumulate,
                      size_t begin, size_t end);
+void fnn_transpose(int type, const void *x, ptrdiff_t step, void *y, size_t rows, size_t cols);
 void fnn_blas_init(void);
+
+enum { TURN_COLUMNS = 192 }; /* of C: fewer panels do not pay for turning A */
 
 static int provider = FNN_GEMM_AUTO;
 
@@ -46,8 +49,19 @@ static struct gemm part(struct gemm g, int by_rows, size_t begin, size_t end)
 
 static void native(struct gemm g)
 {
+    /* A transposed A is read along its columns again for every panel of B, which costs more than turning it once. */
+    char *turned = NULL;
+    if (g.a_col != 1 && g.a_row == 1 && g.n >= TURN_COLUMNS && g.k >= 32)
+        turned = fnn_pool_alloc(g.m * g.k * g.size);
+    if (turned) {
+        fnn_transpose(g.type, g.a, g.a_col, turned, g.m, g.k);
+        g.a = turned;
+        g.a_row = (ptrdiff_t)g.k;
+        g.a_col = 1;
+    }
     fnn_gemm_native(g.type, g.a, g.a_row, g.a_col, g.b, g.b_row, g.b_col, g.bias, g.c, g.c_row, g.m, g.k,
                     g.accumulate, 0, g.n);
+    fnn_pool_free(turned);
 }
 
 #ifdef FNN_BLAS_PREFIX
@@ -97,14 +111,14 @@ static int leading(size_t rows, size_t cols, ptrdiff_t row, ptrdiff_t col, int *
  * forms of a linear layer with either layout of the weight, f32 and f64, AVX-512, `make bench-gemm`. Where A goes along
  * its rows (forward, gradient by the input) the own kernel wins by 5 to 60 %, up to 2 times with 10 columns, but for a
  * few rows or columns, which leave its tiles empty, and very large products, which are level or lose up to a third. For
- * gradients of a weight it wins by at most 10 %, or with 10 columns by half, while C fits in L2 and k is neither too
- * short to pay for reading and writing C nor long; else it loses up to a half. */
+ * gradients of a weight it wins by 3 to 10 % (with 10 columns by half) while C fits in L2 and k is neither too short to
+ * pay for reading and writing C nor long; else it loses, by 5 % in f32, by up to a half where C is far larger. */
 static int blas_pays(const struct gemm *g)
 {
     if (g->m < 8 || g->n < 8)
         return 1;
     if (g->a_col != 1)
-        return g->k < 128 || g->k > 256 || g->n < 32 || g->m * g->n * g->size > 1 << 21;
+        return g->k < 64 || g->k > 256 || g->n < 32 || g->m * g->n > (g->size == 8 ? 1 << 18 : 1 << 16);
     return (double)g->m * (double)g->n * (double)g->k > 1 << 28;
 }
 

@@ -100,6 +100,14 @@ void fnn_set_isa(int isa) { chosen = isa; }
 #undef OP
 #undef KERNEL
 
+void fnn_transpose(int type, const void *x, ptrdiff_t step, void *y, size_t rows, size_t cols)
+{
+    if (type == FNN_TYPE_F64)
+        tables[chosen].f64->transpose(x, step, y, cols, 0, rows);
+    else
+        tables[chosen].f32->transpose(x, step, y, cols, 0, rows);
+}
+
 void fnn_gemm_native(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
                      ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t k, int accumulate,
                      size_t begin, size_t end)

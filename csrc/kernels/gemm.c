@@ -102,15 +102,31 @@ FOR_TILE_ROWS(TILE)
 static void (*const tiles[][TILE_ROWS + 1])(const struct panel *) = {{NULL, FOR_TILE_ROWS(NARROW_TILE_NAME)},
                                                                      {NULL, FOR_TILE_ROWS(TILE_NAME)}};
 
-/* LANES rows of B, `step` elements apart, to LANES columns of the panel. */
-INLINE void put_transposed(const real_t *b, ptrdiff_t step, real_t *packed)
+/* A square of LANES rows of x, `step` elements apart, to rows of y, `y_step` apart, transposed. */
+INLINE void put_transposed(const real_t *x, ptrdiff_t step, real_t *y, size_t y_step)
 {
     vec_t square[LANES];
     for (size_t i = 0; i < LANES; i++)
-        square[i] = vec_load(b + (ptrdiff_t)i * step);
+        square[i] = vec_load(x + (ptrdiff_t)i * step);
     vec_transpose(square);
     for (size_t i = 0; i < LANES; i++)
-        vec_store(packed + i * TILE_COLS, square[i]);
+        vec_store(y + i * y_step, square[i]);
+}
+
+void FNN_NAME(transpose)(const real_t *x, ptrdiff_t step, real_t *y, size_t cols, size_t begin, size_t end)
+{
+    y -= begin * cols;
+    for (size_t i = begin; i < end;) {
+        const size_t rows = end - i < LANES ? 1 : LANES;
+        size_t j = 0;
+        if (rows == LANES)
+            for (; j + LANES <= cols; j += LANES)
+                put_transposed(x + (ptrdiff_t)j * step + i, step, y + i * cols + j, cols);
+        for (; j < cols; j++)
+            for (size_t l = i; l < i + rows; l++)
+                y[l * cols + j] = x[(ptrdiff_t)j * step + l];
+        i += rows;
+    }
 }
 
 /* B (k, cols) to packed (k, TILE_COLS), missing columns zero. */
@@ -130,7 +146,8 @@ static void pack(const real_t *b, ptrdiff_t b_row, ptrdiff_t b_col, size_t k, si
     if (b_row == 1 && cols == TILE_COLS)
         for (; done + LANES <= k; done += LANES)
             for (size_t v = 0; v < TILE_VECTORS; v++)
-                put_transposed(b + done + (ptrdiff_t)(v * LANES) * b_col, b_col, packed + done * TILE_COLS + v * LANES);
+                put_transposed(b + done + (ptrdiff_t)(v * LANES) * b_col, b_col, packed + done * TILE_COLS + v * LANES,
+                               TILE_COLS);
     for (size_t j = 0; j < cols; j++)
         for (size_t i = done; i < k; i++)
             packed[i * TILE_COLS + j] = b[(ptrdiff_t)i * b_row + (ptrdiff_t)j * b_col];
