@@ -14,8 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#if FNN_VBYTES == 64
+#if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
+#define FNN_X86
 #endif
 
 #if FNN_F64
@@ -45,21 +46,38 @@ INLINE vec_t vec_load(const real_t *p) { return *(const vec_any_t *)p; }
 INLINE void vec_store(real_t *p, vec_t v) { *(vec_any_t *)p = v; }
 INLINE vec_t vec_set(real_t s) { return s - (vec_t){0}; } /* s - 0 keeps the sign of a zero, s + 0 does not */
 
+/* X86(max) is _mm512_max_ps and so on. */
+#ifdef FNN_X86
+#define X86_PASTE_(prefix, operation, suffix) prefix##_##operation##_##suffix
+#define X86_PASTE(prefix, operation, suffix) X86_PASTE_(prefix, operation, suffix)
+#define X86(operation) X86_PASTE(X86_PREFIX, operation, X86_SUFFIX)
+#if FNN_VBYTES == 64
+#define X86_PREFIX _mm512
+#elif FNN_VBYTES == 32
+#define X86_PREFIX _mm256
+#else
+#define X86_PREFIX _mm
+#endif
+#if FNN_F64
+#define X86_SUFFIX pd
+#else
+#define X86_SUFFIX ps
+#endif
+#endif
+
 /* The first n < LANES elements; the other lanes are `fill`, or are left unwritten. AVX-512 has masks for it; elsewhere
  * the elements go through the stack, by a call that keeps the kernels small. */
 #if FNN_VBYTES == 64
 #if FNN_F64
-#define MASKED(operation) _mm512_##operation##_pd
 typedef __mmask8 lanes_mask_t;
 #else
-#define MASKED(operation) _mm512_##operation##_ps
 typedef __mmask16 lanes_mask_t;
 #endif
 INLINE vec_t vec_load_n(const real_t *p, size_t n, real_t fill)
 {
-    return MASKED(mask_loadu)(vec_set(fill), (lanes_mask_t)((1u << n) - 1), p);
+    return X86(mask_loadu)(vec_set(fill), (lanes_mask_t)((1u << n) - 1), p);
 }
-INLINE void vec_store_n(real_t *p, vec_t v, size_t n) { MASKED(mask_storeu)(p, (lanes_mask_t)((1u << n) - 1), v); }
+INLINE void vec_store_n(real_t *p, vec_t v, size_t n) { X86(mask_storeu)(p, (lanes_mask_t)((1u << n) - 1), v); }
 #else
 INLINE vec_t vec_load_n(const real_t *p, size_t n, real_t fill)
 {
@@ -75,9 +93,15 @@ INLINE vec_t vec_select(mask_t mask, vec_t yes, vec_t no)
     return (vec_t)((mask & (mask_t)yes) | (~mask & (mask_t)no));
 }
 
-/* Both return the second argument where either is NaN; vec_max(0, x) and vec_min(b, x) let a NaN x through. */
+/* Both return the second argument where either is NaN; vec_max(0, x) and vec_min(b, x) let a NaN x through. x86 has an
+ * instruction with these rules, which gcc does not find in a comparison and a selection of vectors. */
+#ifdef FNN_X86
+INLINE vec_t vec_max(vec_t a, vec_t b) { return X86(max)(a, b); }
+INLINE vec_t vec_min(vec_t a, vec_t b) { return X86(min)(a, b); }
+#else
 INLINE vec_t vec_max(vec_t a, vec_t b) { return vec_select(a > b, a, b); }
 INLINE vec_t vec_min(vec_t a, vec_t b) { return vec_select(a < b, a, b); }
+#endif
 INLINE vec_t vec_abs(vec_t v) { return (vec_t)((mask_t)v & ~(mask_t)(-(vec_t){0})); }
 
 /* Lane i of the result is lane i ^ distance of v. */

@@ -83,8 +83,8 @@ INLINE void narrow_put(const real_t *t, size_t rows, size_t cols, real_t *y)
 /* e = exp(t - max) of each row, e may be t; returns the sums of the rows. */
 INLINE vec_t narrow_exp(const real_t *t, size_t cols, vec_t *max, real_t *e)
 {
-    vec_t m = vec_load(t), sum = {0};
-    for (size_t j = 1; j < cols; j++)
+    vec_t m = VEC(-INFINITY), sum = {0};
+    for (size_t j = 0; j < cols; j++)
         m = vec_max(m, vec_load(t + j * LANES));
     for (size_t j = 0; j < cols; j++) {
         vec_t v = vec_exp(vec_load(t + j * LANES) - m);

@@ -170,6 +170,9 @@ INLINE vec_t vec_sigmoid(vec_t x)
     return vec_select(x >= R(0), VEC(1), t) / (t + R(1));
 }
 
+/* Its derivative t / (1 + t)^2, t = exp(-|x|): no cancellation for large |x|. */
+INLINE vec_t vec_sigmoid_slope(vec_t t) { return t / (t * (t + R(2)) + R(1)); }
+
 /* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)) */
 INLINE vec_t vec_softplus(vec_t x)
 {
@@ -186,16 +189,22 @@ INLINE vec_t vec_erf(vec_t x)
  * in absolute terms the error is at most 8e-8 (float) or 1.3e-16 (double).
  * In the tail, exp(-a^2/2) times a polynomial of t = 1 / (1 + CDF_SCALE a), a = |x|. The polynomial's argument is
  * t - CDF_SCALE by way of 1 - t, which is more accurate where the polynomial is steep. The exponent needs a^2 to twice
- * the precision: the square of a's upper half is exact, the rest is small. */
-INLINE vec_t vec_normal_cdf(vec_t x)
+ * the precision: the square of a's upper half is exact, the rest is small. *bell is exp(-x^2/2), which the tail needs. */
+INLINE vec_t normal_cdf_and_bell(vec_t x, vec_t *bell)
 {
     const int_t upper = BY_TYPE(-0x1000, -0x8000000);
     vec_t a = vec_min(VEC(CDF_ZERO), vec_abs(x)), high = (vec_t)((mask_t)a & upper);
-    vec_t density = exp_difference(high * high * R(-0.5), (a - high) * (a + high) * R(0.5));
+    vec_t density = *bell = exp_difference(high * high * R(-0.5), (a - high) * (a + high) * R(0.5));
     vec_t c = a * CDF_SCALE, t = R(1) / (c + R(1));
     vec_t tail = t * POLYNOMIAL(CDF_TAIL_POLY, (R(1) - CDF_SCALE) - c * t) * density;
     vec_t middle = x * POLYNOMIAL(CDF_POLY, x * x) + R(0.5);
     return vec_select(a < CDF_SPLIT, middle, vec_select(x > R(0), R(1) - tail, tail));
+}
+
+INLINE vec_t vec_normal_cdf(vec_t x)
+{
+    vec_t bell;
+    return normal_cdf_and_bell(x, &bell);
 }
 
 /* The square root, correctly rounded; NaN below 0. The loop becomes one instruction. */

@@ -16,18 +16,54 @@
 #define ELU_GRADIENT(x, dy, alpha) vec_select(x > R(0), dy, dy * alpha * vec_exp(MIN0(x)))
 #define GELU_ARGUMENT(x) (R(SQRT_2_OVER_PI) * (x + R(GELU_CUBIC) * x * x * x))
 
-/* 0 or 1 beyond 32; there x is cut, since 0 times an infinite du would be NaN. */
+/* t = exp(-|x|), from which the functions below take all that they need of the exponential. */
+INLINE vec_t decay(vec_t x) { return vec_exp_negative(minus_abs(x)); }
+INLINE vec_t sigmoid_of(vec_t x, vec_t t) { return vec_select(x >= R(0), VEC(1), t) / (t + R(1)); }
+
+INLINE vec_t silu_slope(vec_t x)
+{
+    vec_t t = decay(x);
+    return sigmoid_of(x, t) + x * vec_sigmoid_slope(t);
+}
+
+/* P(Z <= x) + x density(x) */
+INLINE vec_t gelu_slope(vec_t x)
+{
+    vec_t bell, cdf = normal_cdf_and_bell(x, &bell);
+    return cdf + x * R(INV_SQRT_2_PI) * bell;
+}
+
+/* (1 + tanh(u)) / 2 is the sigmoid of 2 u, and 1 - tanh(u)^2 four times its derivative. 0 or 1 beyond 32; there x is cut,
+ * since 0 times an infinite du would be NaN. */
 INLINE vec_t gelu_tanh_slope(vec_t x)
 {
     x = vec_min(VEC(32), vec_max(VEC(-32), x));
-    vec_t u = GELU_ARGUMENT(x), du = R(SQRT_2_OVER_PI) * (R(1) + R(3 * GELU_CUBIC) * x * x);
-    return R(0.5) * (R(1) + vec_tanh(u)) + R(0.5) * x * vec_sech2(u) * du;
+    vec_t u = R(2) * GELU_ARGUMENT(x), du = R(SQRT_2_OVER_PI) * (R(1) + R(3 * GELU_CUBIC) * x * x);
+    vec_t t = decay(u);
+    return sigmoid_of(u, t) + R(2) * x * vec_sigmoid_slope(t) * du;
 }
 
+/* tanh(log(1 + e)) = n / d with e = exp(x), n = e (e + 2), d = n + 2. For x >= 0 both are divided by e^2: n = 1 + 2 t,
+ * d = n + 2 t^2. */
+INLINE vec_t mish_terms(vec_t x, vec_t t, vec_t *d)
+{
+    mask_t positive = x >= R(0);
+    vec_t n = vec_select(positive, t + t + R(1), t * (t + R(2)));
+    *d = n + R(2) * vec_select(positive, t * t, VEC(1));
+    return n;
+}
+
+INLINE vec_t mish_value(vec_t x)
+{
+    vec_t d, n = mish_terms(x, decay(x), &d);
+    return x * (n / d);
+}
+
+/* n / d + 4 x e (1 + e) / d^2, the second term for x >= 0 divided by e^4 above and below. */
 INLINE vec_t mish_slope(vec_t x)
 {
-    vec_t s = vec_softplus(x);
-    return vec_tanh(s) + x * vec_sech2(s) * vec_sigmoid(x);
+    vec_t t = decay(x), d, n = mish_terms(x, t, &d);
+    return (n + x * (R(4) * vec_select(x >= R(0), t * t, t) * (t + R(1)) / d)) / d;
 }
 
 #define UNARY(name, value, gradient)                                                                                   \
