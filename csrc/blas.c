@@ -158,7 +158,7 @@ static void blas(struct gemm g) { native(g); }
  * are large (below 10^6 multiply-adds it has other kernels) and begin at multiples of 64 rows or columns in f32, of 192
  * rows in f64; so f64 with few rows is cut in two for any number of threads, which costs one thread 5 %, since each
  * half packs the other matrix again. The tests compare numbers of threads bit for bit. */
-enum { BLAS_SHARE = 1 << 22, STEP = 64, STEP_F64 = 192 };
+enum { BLAS_SHARE = 1 << 22, STEP = 64, STEP_F64 = 192, OWN_STEP = 32 };
 
 static const double OWN_NS = 2.0 / 100; /* of one multiply-add, at 100 GFLOP/s, to estimate what a product costs */
 
@@ -187,7 +187,7 @@ void fnn_gemm(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const v
                 run(part(g, 0, i * half, i ? n : half), 1);
         })
     } else {
-        FNN_PARALLEL(longer, f64 ? STEP_F64 : STEP, ns, {
+        FNN_PARALLEL(longer, f64 ? STEP_F64 : by_blas ? STEP : OWN_STEP, ns, {
             if (begin < end)
                 run(part(g, by_rows, begin, end), by_blas);
         })

@@ -9,7 +9,9 @@ void fnn_threads_init(void);
 
 #ifdef _OPENMP
 #include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 static int explicit_count; /* 0: not set */
 static int limit = 1;      /* of the affinity mask and the container's quota */
@@ -31,14 +33,48 @@ int fnn_num_threads(void)
     return variable && *variable ? count : count < limit ? count : limit;
 }
 
-int fnn_team_size(size_t units, double ns)
+int64_t fnn_caller_clock(void)
 {
-    if (ns < 2.0 * FNN_NS_PER_THREAD || omp_in_parallel())
+    struct timespec now;
+    if (omp_get_thread_num() != 0)
+        return 0;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* A member that does not run keeps the others waiting for a time slice, 1 to 4 ms, at every operation. After the first
+ * such wait one thread serves for 10 ms, after the next in a row for 20, and so on: the loss stays below a tenth. */
+enum { LONG_WAIT = 200000, FIRST_PAUSE = 10000000, LAST_PAUSE = 320000000 };
+static _Atomic int64_t paused_until, pause = FIRST_PAUSE;
+
+void fnn_team_waited(int64_t worked, int64_t waited)
+{
+    if (waited > worked + LONG_WAIT) {
+        int64_t length = pause;
+        paused_until = fnn_caller_clock() + length;
+        pause = length < LAST_PAUSE ? 2 * length : length;
+    } else {
+        pause = FIRST_PAUSE;
+    }
+}
+
+static int paused(void)
+{
+    int64_t until = paused_until;
+    if (until && fnn_caller_clock() < until)
+        return 1;
+    paused_until = 0;
+    return 0;
+}
+
+int fnn_team_size(size_t pieces, double ns)
+{
+    if (ns < 2.0 * FNN_NS_PER_THREAD || omp_in_parallel() || paused())
         return 1;
     double team = fnn_num_threads();
     if (team > ns / FNN_NS_PER_THREAD)
         team = ns / FNN_NS_PER_THREAD;
-    return team > (double)units ? (int)units : (int)team;
+    return team > (double)pieces ? (int)pieces : (int)team;
 }
 
 /* Whole steps, but for the last share, which also takes what is left: no share is a fraction of a step. */
