@@ -1,12 +1,12 @@
-# One command each: setup, demo, test, test-slow, test-peers, bench, bench-gemm, bench-dialects, lint, wheel. They work
-# in $(VENV), which the first of them makes. PYTHON chooses the interpreter, VENV the environment.
+# One command each: setup, demo, test, test-slow, test-peers, bench, bench-gemm, bench-dialects, bench-peers,
+# lint, wheel. They work in $(VENV), which the first of them makes. PYTHON chooses the interpreter, VENV the environment.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES = pyproject.toml CMakeLists.txt README.md $(wildcard csrc/*.* csrc/kernels/*) $(wildcard src/fastnn/*.* src/fastnn/*/*.*)
 
-.PHONY: setup demo test test-native test-reference test-slow test-peers bench bench-gemm bench-dialects lint wheel clean
+.PHONY: setup demo test test-native test-reference test-slow test-peers bench bench-gemm bench-dialects bench-peers lint wheel clean
 
 setup: $(VENV)/installed
 
@@ -55,6 +55,11 @@ bench-gemm: setup
 
 bench-dialects: setup
 	$(BIN)/python bench/dialects.py
+
+bench-peers: setup
+	$(PIP) install --group bench-peers
+	mkdir -p build
+	$(BIN)/python bench/peers.py --plot build/peers.png
 
 lint: $(VENV)/tools
 	$(BIN)/ruff check .

@@ -11,7 +11,6 @@ is the median over the chunks.
 import argparse
 import gc
 import os
-import platform
 import sys
 import time
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the course frame
 
 import numpy as np
 from course import VOICES
+from machine import cpu_model, spread
 
 import fastnn.compat
 from fastnn import backend
@@ -186,11 +186,6 @@ def measure(programs, rounds):
         gc.enable()
 
 
-def spread(ratios):
-    low, median, high = np.percentile(ratios, (25, 50, 75))
-    return f"{median:.2f} [{low:.2f}, {high:.2f}]"
-
-
 def row(voice, case, dtypes, rounds):
     """The cells of a case."""
     data = samples(case)
@@ -204,14 +199,10 @@ def row(voice, case, dtypes, rounds):
 
 def machine():
     """What computes: one line."""
-    cpu = platform.processor() or platform.machine()
-    if (info := Path("/proc/cpuinfo")).exists():
-        models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
-        cpu = models[0] if models else cpu
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     config = backend.config()
     ours = ", ".join(str(config[name]) for name in ("backend", "isa", "blas") if config.get(name))
-    return f"{cpu}, one thread; NumPy {np.__version__} with {blas['name']} {blas['version']}; fastnn: {ours}"
+    return f"{cpu_model()}, one thread; NumPy {np.__version__} with {blas['name']} {blas['version']}; fastnn: {ours}"
 
 
 def arguments():
