@@ -392,3 +392,12 @@ def test_nets_are_copied_and_pickled(voice, lib, copied, used):
     assert flat(parameters(twin, voice))[0] is layer.W
     assert flat(gradients(twin, voice))[0] is attribute(layer, voice, "W")
     assert str(twin) == str(net) and copied(getattr(lib, voice.mse)()).forward(X, X) == 0
+
+
+def test_plain_classes_without_forward_say_so():
+    plain = VOICES["plain"].compat
+    for base, inputs in ((plain.Module, (X,)), (plain.Criterion, (X, X))):
+        mine = type("Mine", (base,), {})()
+        for method, arguments in ((mine.forward, inputs), (mine.backward, (X, X))):
+            with pytest.raises(NotImplementedError, match="^Mine: expected forward and backward in the class$"):
+                method(*arguments)

@@ -4,10 +4,55 @@ A layer of your own overrides `forward(input)` and `backward(input, grad_output)
 `from fastnn.compat.plain import *` stands in for the file that defines the framework.
 """
 
+from typing import Any
+
 import numpy as np
 
 from . import activations, criterions, linear, module, normalization, optimizers
 from .naming import Spelling
+
+MODULE = """Base class of the layers: `forward(input)`, then `backward(input, grad_output)`.
+
+    A layer of your own overrides both, and with parameters `parameters` and `grad_parameters`. `forward` stores its
+    result as `output`.
+
+    Attributes
+    ----------
+    output
+        What the last forward gave; None at first.
+    _train : bool
+        True at first and after `train()`, False after `eval()`.
+
+    Examples
+    --------
+    >>> from fastnn.compat.plain import *
+    >>> class Double(Module):
+    ...     def forward(self, input):
+    ...         self.output = 2 * input
+    ...         return self.output
+    ...     def backward(self, input, grad_output):
+    ...         return 2 * grad_output
+    >>> Double().forward(np.ones(2))
+    array([2., 2.])
+    """
+CRITERION = """Base class of the losses: `forward(input, target)` is the loss, `backward(input, target)` its gradient.
+
+    A criterion of your own overrides both.
+
+    Attributes
+    ----------
+    output, grad_output
+        What the last forward and backward gave; None at first.
+
+    Examples
+    --------
+    >>> from fastnn.compat.plain import *
+    >>> class Total(Criterion):
+    ...     def forward(self, input, target):
+    ...         return np.sum(input)
+    >>> float(Total().forward(np.ones(3), None))
+    3.0
+    """
 
 spell = Spelling(
     __name__,
@@ -26,7 +71,13 @@ spell = Spelling(
     gradBeta="grad_beta",
 )
 
-Module = spell(module.Module)
+
+def missing(self: Any, *arguments: Any) -> Any:
+    """Instead of a forward or backward that a class has not."""
+    raise NotImplementedError(f"{type(self).__name__}: expected forward and backward in the class")
+
+
+Module = spell(module.Module, __doc__=MODULE, _update_output=missing, _update_grad_input=missing)
 Sequential = spell(module.Sequential, _collection=tuple, _flat=True)
 
 Linear = spell.also(n_in="dim_in", n_out="dim_out")(linear.Linear, _transposed=False, __repr__=module.Module.__repr__)
@@ -47,7 +98,7 @@ Tanh = spell(activations.Tanh)
 criterion = Spelling(
     __name__, update_output="_update_output", update_grad_input="_update_grad_input", grad_input="grad_output"
 )
-Criterion = criterion(criterions.Criterion)
+Criterion = criterion(criterions.Criterion, __doc__=CRITERION, _update_output=missing, _update_grad_input=missing)
 MSE = criterion(criterions.MSECriterion, "MSE")
 CrossEntropy = criterion(criterions.NLLCriterionUnstable, "CrossEntropy", EPS=1e-9, _backward_constant=1e-15)
 NLL = criterion(criterions.NLLCriterion, "NLL")
