@@ -399,5 +399,5 @@ def test_plain_classes_without_forward_say_so():
     for base, inputs in ((plain.Module, (X,)), (plain.Criterion, (X, X))):
         mine = type("Mine", (base,), {})()
         for method, arguments in ((mine.forward, inputs), (mine.backward, (X, X))):
-            with pytest.raises(NotImplementedError, match="^Mine: expected forward and backward in the class$"):
+            with pytest.raises(NotImplementedError, match=r"^Mine: expected forward and backward in the class$"):
                 method(*arguments)
