@@ -42,6 +42,7 @@ FORWARD = {
     "cross_entropy_forward": lambda F, a: F.cross_entropy(
         a["input"], a["target"], a["weight"], reduction="sum", label_smoothing=a["label_smoothing"]
     ),
+    "masked_scale": lambda F, a: a["input"] * a["mask"] * a["scale"],
     "square_sum": lambda F, a: a["array"].square().sum(),
     "scale_": lambda F, a: a["array"].mul_(a["factor"]),
     "clip_": lambda F, a: a["array"].clamp_(a["low"], a["high"]),
@@ -68,7 +69,20 @@ def _linear_params(torch, a):
     return run
 
 
+def _linear_gradients(torch, a):
+    x, dy = a["input"], a["grad_output"]
+    return lambda: (x.T @ dy if a["transposed"] else dy.T @ x, dy.sum(0))
+
+
+def _from_output(name):
+    """The gradient of a softmax from its output, as autograd calls it."""
+    return lambda torch, a: lambda: getattr(torch.ops.aten, name)(a["grad_output"], a["output"], -1, a["output"].dtype)
+
+
 BACKWARD = {
+    "linear_gradients": _linear_gradients,
+    "softmax_backward_from_output": _from_output("_softmax_backward_data"),
+    "log_softmax_backward_from_output": _from_output("_log_softmax_backward_data"),
     "linear_backward_input": lambda torch, a: lambda: a["grad_output"] @ a["weight"],
     "linear_backward_params": _linear_params,
     **{name: _backward(FORWARD[name.replace("backward", "forward")])
@@ -79,6 +93,8 @@ BACKWARD = {
 
 def prepared(torch, operation, arguments):
     """A function without arguments that does in PyTorch what the operation does, or None where there is none."""
+    if operation.name.startswith("loss") and arguments["name"] not in LOSS:
+        return None
     tensors = {n: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for n, v in arguments.items()}
     if operation.name in FORWARD:
         forward = FORWARD[operation.name]

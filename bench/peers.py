@@ -1,0 +1,289 @@
+"""The same work on fastnn, its NumPy reference, NumPy by hand, PyTorch, torch.compile, JAX and scikit-learn.
+
+python bench/peers.py [--peers A,B] [--only TEXT] [--quick] [--plot FILE]: Markdown tables of the microseconds of a
+call of fastnn, the share of the machine's limit that it reaches, and how many times as long each peer takes.
+`make bench-peers` installs the peers; those that are missing are named.
+
+Every library runs in a process of its own (peer_worker.py), on one thread and all on the same CPU, the last that this
+process may use (taskset chooses another). The results of the first calls are compared; then the processes take turns,
+a request each, and a ratio is the median over the rounds. The limit is asked for in every round too: the multiply-add
+roof for matrix products and training steps, else a copy of as many bytes as the work reads and writes at least. Work in
+place may beat the copy, which also fetches the memory that it overwrites. A peer's share is fastnn's over the ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from machine import cpu_model, spread
+from peer_work import CASES, STEPS, Case
+
+PEERS = {
+    "reference": "reference",
+    "numpy": "NumPy by hand",
+    "torch": "PyTorch",
+    "compiled": "torch.compile",
+    "jax": "JAX jit",
+    "sklearn": "scikit-learn",
+}
+NAMES = {"native": "fastnn", "limits": "the machine", **PEERS}
+STEPS_ONLY = "numpy", "sklearn"
+EFFORT, QUICK = (15, 10e-3), (3, 1e-3)  # requests of each library for a case, and about how many seconds one takes
+PATIENCE = 600  # seconds for an answer: torch.compile takes its time
+TOLERANCES = {"float32": 2e-5, "float64": 1e-10}  # of the numbers that are compared
+THREADS = ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+           "TORCHINDUCTOR_COMPILE_THREADS")  # fmt: skip
+
+
+class Gone(Exception):
+    """A process ended, or was ended because it did not answer."""
+
+
+class Worker:
+    """The process of a library: a request is a line, and so is the answer."""
+
+    def __init__(self, name, cpu):
+        environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
+        environment |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+        environment["FASTNN_BACKEND"] = "reference" if name == "reference" else "native"
+        self.log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (close() does it)
+        command = [sys.executable, Path(__file__).with_name("peer_worker.py"), name, str(cpu)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
+                                        text=True, env=environment)  # fmt: skip
+        self.about = self._answer()
+
+    def ask(self, **request):
+        try:
+            print(json.dumps(request), file=self.process.stdin, flush=True)
+        except OSError:
+            raise Gone(self._last_words()) from None
+        return self._answer()
+
+    def _answer(self):
+        timer = threading.Timer(PATIENCE, self.process.kill)
+        timer.start()
+        line = self.process.stdout.readline()
+        timer.cancel()
+        if not line:
+            raise Gone(self._last_words())
+        return json.loads(line)
+
+    def _last_words(self):
+        status = self.process.wait()
+        self.log.seek(0)
+        return f"its process ended with status {status}: {' '.join(self.log.read().split())[-200:]}"
+
+    def close(self):
+        self.process.kill()
+        self.process.communicate()
+        self.log.close()
+
+
+class Bench:
+    """The processes that answer, and what is to be said at the end."""
+
+    def __init__(self, names, effort, stack):
+        self.workers, self.missing, self.notes, self.wrong = {}, {}, [], False
+        self.rounds, self.seconds = effort
+        self.cpu = max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        for name in names:
+            try:
+                worker = Worker(name, self.cpu)
+            except Gone as error:
+                self.missing[name] = str(error)
+                continue
+            stack.callback(worker.close)
+            if "missing" in worker.about:
+                self.missing[name] = worker.about["missing"]
+            else:
+                self.workers[name] = worker
+
+    def ask(self, name, **request):
+        """The answer, or an empty one from a process that has ended."""
+        if name not in self.workers:
+            return {}
+        try:
+            return self.workers[name].ask(**request)
+        except Gone as error:
+            del self.workers[name]
+            self.notes.append(f"{NAMES[name]} gave up: {error}")
+            return {}
+
+    def ready(self, case):
+        """The libraries that do this case, and do it as fastnn does."""
+        checks = {}
+        for name in list(self.workers):
+            answer = self.ask(name, prepare=asdict(case))
+            if "error" in answer:
+                self.notes.append(f"{NAMES[name]}, {case.label} in {case.dtype}: {answer['error']}")
+            elif "check" in answer:
+                checks[name] = answer["check"]
+        if "native" not in checks:
+            return []
+        peers = checks.keys() - {"native", "limits"}
+        wrong = [name for name in peers if not same(checks[name], checks["native"], TOLERANCES[case.dtype])]
+        self.notes += [f"{NAMES[name]}, {case.label} in {case.dtype}: other results than fastnn's" for name in wrong]
+        self.wrong = self.wrong or bool(wrong)
+        return [name for name in checks if name not in wrong]
+
+    def row(self, case):
+        """The measurements of a case, or None where fastnn gave none."""
+        times = {name: [] for name in self.ready(case)}
+        for _ in range(self.rounds):
+            for name, of_one in times.items():
+                of_one.append(self.ask(name, seconds=self.seconds).get("call", np.nan))
+        times = {name: np.array(of_one) for name, of_one in times.items() if np.isfinite(of_one).all()}
+        if not times.keys() >= {"native", "limits"}:
+            return None
+        native, limit = times.pop("native"), times.pop("limits")
+        ratios = {name: of_one / native for name, of_one in times.items()}
+        return Row(case, 1e6 * np.median(native), np.median(limit / native), ratios)
+
+
+@dataclass
+class Row:
+    """A line of a table; the ratios have an element for each round."""
+
+    case: Case
+    microseconds: float
+    share: float
+    ratios: dict[str, np.ndarray]
+
+    def cells(self, peers):
+        yield self.case.label
+        yield f"{self.microseconds:.4g}" if self.microseconds < 1000 else f"{self.microseconds:.0f}"
+        yield f"{self.share:.2f}"
+        for name in peers:
+            yield spread(self.ratios[name]) if name in self.ratios else ""
+
+
+def same(check, expected, tolerance):
+    """Whether the numbers of two libraries agree, relative to the size of their arrays, which is the first of two."""
+    if not check and not expected:
+        return True
+    check, expected = np.array(check), np.array(expected)
+    if check.shape != expected.shape:
+        return False
+    return bool((np.abs(check - expected) <= tolerance * expected[..., :1]).all())
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The report
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def about(bench):
+    """What computes, what it can do, and who is missing: some lines."""
+    limits = json.loads(bench.workers["limits"].about["version"])
+    versions = [
+        f"{NAMES[name]} {worker.about['version']}" for name, worker in bench.workers.items() if name != "limits"
+    ]
+    yield f"{cpu_model()}, one thread on CPU {bench.cpu}: {'; '.join(versions)}."
+    roof = ", ".join(f"{limits[dtype]:.0f} GFLOP/s in {dtype}" for dtype in TOLERANCES)
+    yield f"Multiply-add roof: {roof} ({limits['source']})."
+    copies = ", ".join(f"{rate:.1f} GB/s of {size}" for size, rate in limits["copies"].items())
+    yield f"Copy, read and written: {copies}."
+    for name, reason in bench.missing.items():
+        yield f"Missing: {NAMES[name]}: {reason}"
+
+
+def head(case, peers):
+    """The two lines above the rows of a table."""
+    limit = "of the roof" if case.flops else "of a copy"
+    cells = [f"{case.table}, {case.dtype}", "fastnn us", limit, *(f"{PEERS[name]} / fastnn" for name in peers)]
+    return f"| {' | '.join(cells)} |\n|---{'|---:' * (len(cells) - 1)}|"
+
+
+def report(bench, cases):
+    """Measure and print table by table; the rows."""
+    rows = []
+    for _, table in groupby(cases, key=lambda case: (case.table, case.dtype)):
+        table = list(table)
+        peers = [
+            name for name in PEERS if name in bench.workers and (table[0].table == STEPS or name not in STEPS_ONLY)
+        ]
+        print(f"\n{head(table[0], peers)}", flush=True)
+        for case in table:
+            if not {"native", "limits"} <= bench.workers.keys():
+                return rows  # the notes say why
+            if row := bench.row(case):
+                rows.append(row)
+                print(f"| {' | '.join(row.cells(peers))} |", flush=True)
+    return rows
+
+
+def plot(rows, path):
+    """One panel for each dtype: the ratios of every row, with their quartiles, on a logarithmic axis."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    dtypes = sorted({row.case.dtype for row in rows})
+    most = max(sum(row.case.dtype == dtype for row in rows) for dtype in dtypes)
+    figure, panels = pyplot.subplots(1, len(dtypes), figsize=(8 * len(dtypes), 1.5 + 0.2 * most), squeeze=False)
+    for panel, dtype in zip(panels[0], dtypes, strict=True):
+        of_one = [row for row in rows if row.case.dtype == dtype]
+        for index, name in enumerate(PEERS):
+            points = [(place, *np.percentile(row.ratios[name], (25, 50, 75)))
+                      for place, row in enumerate(of_one) if name in row.ratios]  # fmt: skip
+            if points:
+                place, low, middle, high = np.array(points).T
+                panel.errorbar(middle, place, xerr=(middle - low, high - middle), fmt="o", ms=3, lw=1,
+                               color=f"C{index}", label=PEERS[name])  # fmt: skip
+        panel.set(xscale="log", xlabel="time / fastnn's", title=f"{dtype}, one thread", ylim=(len(of_one), -1))
+        for formatter in (panel.xaxis.set_major_formatter, panel.xaxis.set_minor_formatter):
+            formatter(lambda ratio, _: f"{ratio:g}")
+        panel.tick_params(axis="x", which="both", labelsize=7)
+        panel.set_yticks(range(len(of_one)), [row.case.label for row in of_one], fontsize=7)
+        panel.axvline(1, color="black", lw=1)
+        panel.grid(axis="x", which="both", alpha=0.3)
+        panel.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="Time the same work on fastnn and on its peers.")
+    parser.add_argument("--peers", metavar="A,B", default=",".join(PEERS), help=f"some of {','.join(PEERS)}")
+    parser.add_argument("--only", metavar="TEXT", default="", help="the rows whose table, name or dtype contain TEXT")
+    parser.add_argument("--quick", action="store_true", help="a few short rounds: does it work?")
+    parser.add_argument("--plot", metavar="FILE", help="draw the ratios into this file, with matplotlib")
+    options = parser.parse_args()
+    options.peers = [name for name in options.peers.split(",") if name]
+    if unknown := [name for name in options.peers if name not in PEERS]:
+        parser.error(f"expected peers among {', '.join(PEERS)}, got {', '.join(unknown)}")
+    options.cases = [case for case in CASES if options.only.casefold() in case.text.casefold()]
+    if not options.cases:
+        parser.error(f"no row contains {options.only!r}")
+    return options
+
+
+def main():
+    options = arguments()
+    with ExitStack() as stack:
+        bench = Bench(["limits", "native", *options.peers], QUICK if options.quick else EFFORT, stack)
+        if absent := {"limits", "native"} & bench.missing.keys():
+            sys.exit("\n".join(f"bench/peers.py: expected {NAMES[name]}, got {bench.missing[name]}" for name in absent))
+        print("\n\n".join(about(bench)))
+        rows = report(bench, options.cases)
+    for note in bench.notes:
+        print(f"\n{note}")
+    if options.plot and rows:
+        plot(rows, options.plot)
+    sys.exit(bench.wrong or not rows)
+
+
+if __name__ == "__main__":
+    main()
