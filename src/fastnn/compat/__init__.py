@@ -18,12 +18,23 @@ classes of the file beside those of fastnn and tells whose numbers differ.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..arguments import float_dtype
-from .migration import Report, Verification, check, port, verify
+
+if TYPE_CHECKING:
+    from .migration import Report, Verification, check, port, verify
 
 __all__ = ["Report", "Verification", "astype", "check", "port", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    """What reads users' files is imported when it is used: a program that was changed does without."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import migration
+
+    return getattr(migration, name)
 
 
 def astype(net: Any, dtype: Any) -> Any:
