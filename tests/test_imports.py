@@ -31,6 +31,7 @@ LEVELS = """
     compat.migration.sources compat.migration.evidence
     compat.migration.project compat.migration.serving
     compat.migration.cautions
+    compat.migration.trials
     compat.migration.comparison
     compat.migration.inspection
     compat.migration.porter
