@@ -21,7 +21,8 @@ struct block {
 };
 
 static struct block *waiting[CLASSES];
-static size_t cached, limit = (size_t)1 << 28;
+static size_t cached;
+static const size_t limit = (size_t)1 << 28;
 static atomic_flag busy = ATOMIC_FLAG_INIT;
 
 static void lock(void)
@@ -75,17 +76,20 @@ void fnn_pool_free(void *memory)
     if (!memory)
         return;
     struct block *block = block_of(memory);
-    if (block->class_ < CLASSES && block->size <= limit) {
-        if (cached + block->size > limit)
-            fnn_pool_clear();
-        lock();
-        block->next = waiting[block->class_];
-        waiting[block->class_] = block;
-        cached += block->size;
-        unlock();
-    } else {
+    if (block->class_ == CLASSES || block->size > limit) {
         free(block);
+        return;
     }
+    lock();
+    while (cached + block->size > limit) { /* other threads may fill it again in between */
+        unlock();
+        fnn_pool_clear();
+        lock();
+    }
+    block->next = waiting[block->class_];
+    waiting[block->class_] = block;
+    cached += block->size;
+    unlock();
 }
 
 void *fnn_pool_realloc(void *memory, size_t size)

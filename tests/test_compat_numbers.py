@@ -277,6 +277,15 @@ def test_the_value_that_the_requirement_gives():
 
 
 @voices
+def test_dropout_goes_back_through_a_mask_that_the_program_drew(voice):
+    layer, x = voice.compat.Dropout(p=0.5), normal(np.random.default_rng(0), F64, 6, 4)
+    layer.forward(x)
+    for mask in (np.linspace(0, 1, 24).reshape(6, 4), x > 0, (x > 0).astype(np.int8), (x > 0).tolist()):
+        layer.mask = mask
+        same(layer.backward(x, x), x * np.array(mask) / 0.5)
+
+
+@voices
 def test_dropout_keeps_float32_unless_it_is_told_otherwise(voice):
     ours, oracle = twins(voice, lambda voice, module: module.Dropout(p=0.3))
     x = normal(np.random.default_rng(0), F32, 33, 17)

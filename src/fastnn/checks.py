@@ -106,6 +106,8 @@ def linear_gradients(where: str, input: Any, grad_output: Any) -> Arrays:
 def mask(where: str, mask: Any, input: np.ndarray) -> np.ndarray:
     """Integers or booleans like the input, as int64."""
     mask = real(where, "mask", mask)
+    if mask.dtype.kind == "f":
+        raise TypeError(f"{where}: expected a mask of integers or booleans, got {mask.dtype}")
     same_shape(where, "mask", mask, input)
     return mask.astype(np.int64, copy=False)
 

@@ -103,24 +103,30 @@ cdef bint _flatten(object params, object grads, list flat, int depth=0) except -
     return True
 
 
-cdef bint _states_fit(list flat, object states) except -1:
+cdef list _states_of(list flat, object states):
+    """The state of each parameter, held from here on; None where one is not ordinary."""
     cdef Py_ssize_t i
     if not isinstance(states, dict):
-        return False
-    for i in range(len(flat) // 2):
-        if not _ordinary((<dict>states).get(i), flat[2 * i + 1]):
-            return False
-    return True
+        return None
+    cdef list found = [(<dict>states).get(i) for i in range(len(flat) // 2)]
+    for i in range(len(found)):
+        if not _ordinary(found[i], flat[2 * i + 1]):
+            return None
+    return found
 
 
 def momentum_updates(params, grads, velocities, double lr, double momentum):
     cdef list flat = []
+    cdef list vs
     cdef ndarray p, g, v
     cdef Py_ssize_t i
-    if not _flatten(params, grads, flat) or not _states_fit(flat, velocities):
+    if not _flatten(params, grads, flat):
         return False
-    for i in range(len(flat) // 2):
-        p, g, v = flat[2 * i], flat[2 * i + 1], (<dict>velocities)[i]
+    vs = _states_of(flat, velocities)
+    if vs is None:
+        return False
+    for i in range(len(vs)):
+        p, g, v = flat[2 * i], flat[2 * i + 1], vs[i]
         with nogil:
             fnn_sgd_update(type_of(p), data(p), data(g), data(v), 1, momentum, lr, 0, False, False, size_of(p))
     return True
@@ -128,13 +134,17 @@ def momentum_updates(params, grads, velocities, double lr, double momentum):
 
 def adam_updates(params, grads, means, squares, double lr, double beta1, double beta2, double eps, long step):
     cdef list flat = []
+    cdef list ms, vs
     cdef ndarray p, g, m, v
     cdef Py_ssize_t i
     cdef double step_size = lr / (1 - pow(beta1, step)), root_scale = 1 / sqrt(1 - pow(beta2, step))
-    if not _flatten(params, grads, flat) or not _states_fit(flat, means) or not _states_fit(flat, squares):
+    if not _flatten(params, grads, flat):
         return False
-    for i in range(len(flat) // 2):
-        p, g, m, v = flat[2 * i], flat[2 * i + 1], (<dict>means)[i], (<dict>squares)[i]
+    ms, vs = _states_of(flat, means), _states_of(flat, squares)
+    if ms is None or vs is None:
+        return False
+    for i in range(len(vs)):
+        p, g, m, v = flat[2 * i], flat[2 * i + 1], ms[i], vs[i]
         with nogil:
             fnn_adam_update(type_of(p), data(p), data(g), data(m), data(v), NULL, 1, 0, beta1, beta2, step_size,
                             root_scale, eps, size_of(p))
