@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 enum { HEADER = 64, LEAST_BITS = 16, OCTAVES = 30, STEPS = 8, CLASSES = OCTAVES * STEPS };
 
@@ -47,6 +50,21 @@ static size_t class_of(size_t size, size_t *rounded)
     return (bits - LEAST_BITS) * STEPS + steps;
 }
 
+/* Fresh memory, of large pages where it is large, as NumPy asks for its own: arrays of many megabytes would need more
+ * entries of the page tables than the processor keeps. */
+static struct block *fresh(size_t size)
+{
+    struct block *block = aligned_alloc(HEADER, size);
+#ifdef MADV_HUGEPAGE
+    enum { LARGE = 1 << 22, PAGE = 1 << 12 };
+    if (block && size >= LARGE) {
+        size_t skip = PAGE - (uintptr_t)block % PAGE;
+        madvise((char *)block + skip, size - skip, MADV_HUGEPAGE); /* may fail: a matter of speed alone */
+    }
+#endif
+    return block;
+}
+
 static struct block *block_of(void *memory) { return (struct block *)((char *)memory - HEADER); }
 
 void *fnn_pool_alloc(size_t size)
@@ -62,7 +80,7 @@ void *fnn_pool_alloc(size_t size)
     if (!block) {
         if (rounded > SIZE_MAX - 2 * HEADER)
             return NULL;
-        block = aligned_alloc(HEADER, (rounded + 2 * HEADER - 1) / HEADER * HEADER);
+        block = fresh((rounded + 2 * HEADER - 1) / HEADER * HEADER);
         if (!block)
             return NULL;
         block->class_ = class_;
