@@ -12,29 +12,52 @@
 
 #include <math.h>
 
+/* Four running results, so that an operation does not wait for the one before it; the last vectors of a row go into the
+ * first. */
+#define FOR_FOUR_VECTORS(i, n, s, begin, end, ...)                                                                     \
+    {                                                                                                                  \
+        size_t i4_ = (begin);                                                                                          \
+        for (; i4_ + 4 * LANES <= (end); i4_ += 4 * LANES)                                                             \
+            _Pragma("GCC unroll 4") for (size_t s = 0; s < 4; s++)                                                     \
+            {                                                                                                          \
+                const size_t i = i4_ + s * LANES, n = LANES;                                                           \
+                __VA_ARGS__                                                                                            \
+            }                                                                                                          \
+        const size_t s = 0;                                                                                            \
+        FOR_VECTORS(i, n, i4_, end, __VA_ARGS__)                                                                       \
+    }
+
 /* The largest element of a row; where one is NaN the result is any, and the sum of exponentials tells. */
 INLINE real_t row_max(const real_t *x, size_t cols)
 {
-    vec_t m = VEC(-INFINITY);
-    FOR_VECTORS(j, n, 0, cols, { m = vec_max(m, vec_get(x + j, n, -INFINITY)); })
-    return vec_max_lanes(m);
+    vec_t m[4] = {VEC(-INFINITY), VEC(-INFINITY), VEC(-INFINITY), VEC(-INFINITY)};
+    FOR_FOUR_VECTORS(j, n, s, 0, cols, { m[s] = vec_max(m[s], vec_get(x + j, n, -INFINITY)); })
+    return vec_max_lanes(vec_max(vec_max(m[0], m[1]), vec_max(m[2], m[3])));
 }
 
-/* sum(exp(x - max)); e gets the exponentials unless it is NULL. */
-INLINE acc_t row_exp(const real_t *x, real_t max, real_t *e, size_t cols)
+INLINE acc_t sum_of_four(const vec_t s[4]) { return vec_sum((s[0] + s[1]) + (s[2] + s[3])); }
+
+/* sum(exp(x - max)), and in the same sweep *weighted = sum(exp(x - max) dy) or, with `plain`, sum(dy). e gets the
+ * exponentials; e or weighted may be NULL. */
+INLINE acc_t row_exp(const real_t *x, real_t max, real_t *e, size_t cols, const real_t *dy, int plain, acc_t *weighted)
 {
-    acc_t sum = 0;
+    acc_t sum = 0, other = 0;
     for (size_t j0 = 0; j0 < cols; j0 += SUM_BLOCK * LANES) {
         size_t j1 = cols - j0 < SUM_BLOCK * LANES ? cols : j0 + SUM_BLOCK * LANES;
-        vec_t s = {0};
+        vec_t s = {0}, w = {0};
         FOR_VECTORS(j, n, j0, j1, {
-            vec_t v = vec_exp(vec_get(x + j, n, max) - max); /* 1 beyond the row: exp(-inf) costs 150 cycles */
+            vec_t v = vec_exp_negative(vec_get(x + j, n, max) - max); /* 1 beyond the row: exp(-inf) costs 150 cycles */
             if (e)
                 vec_put(e + j, v, n);
             s += vec_first(v, n);
+            if (weighted)
+                w += plain ? vec_get(dy + j, n, 0) : v * vec_get(dy + j, n, 0);
         })
         sum += vec_sum(s);
+        other += vec_sum(w);
     }
+    if (weighted)
+        *weighted = other;
     return sum;
 }
 
@@ -44,12 +67,12 @@ INLINE acc_t row_dot(const real_t *a, const real_t *b, size_t cols)
     acc_t sum = 0;
     for (size_t j0 = 0; j0 < cols; j0 += SUM_BLOCK * LANES) {
         size_t j1 = cols - j0 < SUM_BLOCK * LANES ? cols : j0 + SUM_BLOCK * LANES;
-        vec_t s = {0};
+        vec_t t[4] = {{0}, {0}, {0}, {0}};
         if (b)
-            FOR_VECTORS(j, n, j0, j1, { s += vec_get(a + j, n, 0) * vec_get(b + j, n, 0); })
+            FOR_FOUR_VECTORS(j, n, s, j0, j1, { t[s] += vec_get(a + j, n, 0) * vec_get(b + j, n, 0); })
         else
-            FOR_VECTORS(j, n, j0, j1, { s += vec_get(a + j, n, 0); })
-        sum += vec_sum(s);
+            FOR_FOUR_VECTORS(j, n, s, j0, j1, { t[s] += vec_get(a + j, n, 0); })
+        sum += sum_of_four(t);
     }
     return sum;
 }
@@ -87,7 +110,7 @@ INLINE vec_t narrow_exp(const real_t *t, size_t cols, vec_t *max, real_t *e)
     for (size_t j = 0; j < cols; j++)
         m = vec_max(m, vec_load(t + j * LANES));
     for (size_t j = 0; j < cols; j++) {
-        vec_t v = vec_exp(vec_load(t + j * LANES) - m);
+        vec_t v = vec_exp_negative(vec_load(t + j * LANES) - m);
         vec_store(e + j * LANES, v);
         sum += v;
     }

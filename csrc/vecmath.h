@@ -34,6 +34,7 @@ static const real_t LN2_LOW = (real_t)BY_TYPE(0x1.7f7d1cp-20, 0x1.a39ef35793c76p
 /* x + ROUND - ROUND is x rounded to an integer, which the low bits of x + ROUND hold: one ULP is 1 there. */
 static const real_t ROUND = (real_t)BY_TYPE(0x1.8p23, 0x1.8p52);
 static const real_t EXP_MIN = BY_TYPE(-104, -746), EXP_MAX = BY_TYPE(89, 710); /* exp is 0 below, infinite above */
+static const real_t SIGMOID_ONE = BY_TYPE(20, 40);
 static const real_t TINY = (real_t)BY_TYPE(0x1p-26, 0x1p-55); /* expm1(x) and log1p(x) round to x below */
 static const real_t INFINITE = (real_t)__builtin_inf(), NOT_A_NUMBER = (real_t)__builtin_nan("");
 
@@ -60,29 +61,56 @@ INLINE vec_t polynomial(const real_t *c, size_t n, vec_t x)
 INLINE vec_t with_sign(vec_t v, vec_t x) { return (vec_t)((mask_t)v | ((mask_t)x & (mask_t)VEC(-0.0))); }
 INLINE vec_t minus_abs(vec_t x) { return (vec_t)((mask_t)x | (mask_t)VEC(-0.0)); }
 
-/* exp(r) - 1 of x - low = n ln 2 + r; also z, whose low bits are n + offset. |low| is at most 1/2. */
-INLINE vec_t reduced_expm1(vec_t x, vec_t low, real_t offset, vec_t *z)
+/* The r of x - low = n ln 2 + r; also z, whose low bits are n + offset. |low| is at most 1/2. */
+INLINE vec_t reduced(vec_t x, vec_t low, real_t offset, vec_t *z)
 {
     *z = (x - low) * LOG2_E + (ROUND + offset);
     vec_t n = *z - (ROUND + offset);
-    vec_t r = x - n * LN2_HIGH - n * LN2_LOW - low;
+    return x - n * LN2_HIGH - n * LN2_LOW - low;
+}
+
+/* exp(r) - 1 of the same. */
+INLINE vec_t reduced_expm1(vec_t x, real_t offset, vec_t *z)
+{
+    vec_t r = reduced(x, VEC(0), offset, z);
     return r + r * (r * POLYNOMIAL(EXP_POLY, r));
 }
 
-/* exp(x - low), EXP_MIN <= x - low <= EXP_MAX or NaN. 2^n goes in as two factors, because n may be beyond the range of
- * exponents at either end; the second product rounds once, to infinity or to a subnormal number where need be. */
+/* exp(r): the shortest way where a product and a sum round once, else by exp(r) - 1, which is small. */
+INLINE vec_t reduced_exp(vec_t r)
+{
+#if defined __FMA__ || defined __ARM_FEATURE_FMA
+    return r * (r * POLYNOMIAL(EXP_POLY, r) + R(1)) + R(1);
+#else
+    return r + r * (r * POLYNOMIAL(EXP_POLY, r)) + R(1);
+#endif
+}
+
+/* 2^n in two factors, because n may be beyond the range of exponents at either end; z as from `reduced` with the offset
+ * 2 BIAS. The product of a number near 1 with both rounds once, to infinity or to a subnormal number where need be. */
+INLINE vec_t powers(vec_t z, vec_t *second)
+{
+    bits_t half = (bits_t)z >> 1;
+    *second = (vec_t)(((bits_t)z - half) << MANTISSA_BITS);
+    return (vec_t)(half << MANTISSA_BITS);
+}
+
+/* exp(x - low), EXP_MIN <= x - low <= EXP_MAX or NaN. AVX-512 has an instruction for v 2^n. */
 INLINE vec_t exp_difference(vec_t x, vec_t low)
 {
-    vec_t z, p = reduced_expm1(x, low, 2 * BIAS, &z);
-    bits_t half = (bits_t)z >> 1;
-    vec_t first = (vec_t)(half << MANTISSA_BITS), second = (vec_t)(((bits_t)z - half) << MANTISSA_BITS);
-    return (p * first + first) * second;
+#if FNN_VBYTES == 64
+    vec_t z, r = reduced(x, low, 0, &z);
+    return X86(scalef)(reduced_exp(r), z - ROUND);
+#else
+    vec_t z, r = reduced(x, low, 2 * BIAS, &z), second, first = powers(z, &second);
+    return reduced_exp(r) * first * second;
+#endif
 }
 
 /* (1 - exp(x)) / 2, log(2 eps) - 2 <= x <= EXP_MAX or NaN: the half keeps 2^n in range. +0 for x = 0. */
 INLINE vec_t half_one_minus_exp(vec_t x)
 {
-    vec_t z, p = reduced_expm1(x, VEC(0), BIAS - 1, &z);
+    vec_t z, p = reduced_expm1(x, BIAS - 1, &z);
     vec_t scale = (vec_t)((bits_t)z << MANTISSA_BITS);
     return (R(0.5) - scale) - p * scale;
 }
@@ -163,11 +191,17 @@ INLINE vec_t vec_sech2(vec_t x)
     return t * R(4) / (t * (t + R(2)) + R(1));
 }
 
-/* 1 / (1 + exp(-x)), by exp(-|x|) so that neither side overflows or cancels. */
+/* 1 / (1 + exp(-x)) = 2^n / (2^n + exp(r)), x = n ln 2 - r: neither side overflows or cancels. 1 from SIGMOID_ONE on. */
 INLINE vec_t vec_sigmoid(vec_t x)
 {
-    vec_t t = vec_exp_negative(minus_abs(x));
-    return vec_select(x >= R(0), VEC(1), t) / (t + R(1));
+    x = vec_min(VEC(SIGMOID_ONE), vec_max(VEC(EXP_MIN), x));
+#if FNN_VBYTES == 64
+    vec_t z, r = reduced(x, VEC(0), 0, &z), power = X86(scalef)(VEC(1), z - ROUND);
+    return power / (power + reduced_exp(-r));
+#else
+    vec_t z, r = reduced(x, VEC(0), 2 * BIAS, &z), second, first = powers(z, &second);
+    return first / (first * second + reduced_exp(-r)) * second;
+#endif
 }
 
 /* Its derivative t / (1 + t)^2, t = exp(-|x|): no cancellation for large |x|. */

@@ -133,7 +133,7 @@ void FNN_NAME(cross_entropy)(const real_t *x, const int64_t *labels, const real_
             continue;
         }
         const real_t max = row_max(xi, cols);
-        const acc_t sum = row_exp(xi, max, dxi, cols);
+        const acc_t sum = row_exp(xi, max, dxi, cols, NULL, 0, NULL);
         acc_t total = sparse ? label_weight(&t) : 0, dot = total == 0 ? 0 : total * ((acc_t)xi[t.label] - max);
         if (!sparse)
             total = weigh(&t, xi, max, cols, &dot) * (1 - smoothing) + spread;

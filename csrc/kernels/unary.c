@@ -18,12 +18,12 @@
 
 /* t = exp(-|x|), from which the functions below take all that they need of the exponential. */
 INLINE vec_t decay(vec_t x) { return vec_exp_negative(minus_abs(x)); }
-INLINE vec_t sigmoid_of(vec_t x, vec_t t) { return vec_select(x >= R(0), VEC(1), t) / (t + R(1)); }
 
-INLINE vec_t silu_slope(vec_t x)
+/* sigmoid(x) + y times its derivative t / (1 + t)^2, over one denominator; t = decay(x). */
+INLINE vec_t sigmoid_and_slope(vec_t x, vec_t t, vec_t y)
 {
-    vec_t t = decay(x);
-    return sigmoid_of(x, t) + x * vec_sigmoid_slope(t);
+    vec_t u = t + R(1);
+    return (vec_select(x >= R(0), VEC(1), t) * u + y * t) / (u * u);
 }
 
 /* P(Z <= x) + x density(x) */
@@ -39,8 +39,7 @@ INLINE vec_t gelu_tanh_slope(vec_t x)
 {
     x = vec_min(VEC(32), vec_max(VEC(-32), x));
     vec_t u = R(2) * GELU_ARGUMENT(x), du = R(SQRT_2_OVER_PI) * (R(1) + R(3 * GELU_CUBIC) * x * x);
-    vec_t t = decay(u);
-    return sigmoid_of(u, t) + R(2) * x * vec_sigmoid_slope(t) * du;
+    return sigmoid_and_slope(u, decay(u), R(2) * x * du);
 }
 
 /* tanh(log(1 + e)) = n / d with e = exp(x), n = e (e + 2), d = n + 2. For x >= 0 both are divided by e^2: n = 1 + 2 t,
