@@ -1,88 +1,105 @@
 /* What works down the columns of x (rows, cols), one column a channel: sums, scale and shift, batch normalisation.
  *
- * Precision: SUM_BLOCK rows are summed in real_t, then in acc_t; variances by two passes, the mean rounded to real_t
- * first. A block of columns is swept as often as its operation needs while it is in cache: eight vectors wide, so that
- * a row of it is several cache lines and several additions are under way, and one vector wide at the end.
+ * Precision: means and sums of SUM_BLOCK rows in real_t, then in acc_t. A variance is the sum over strips of STRIP rows
+ * of the squares around the mean of the strip, and of what the means differ by (Chan, Golub and LeVeque, "Updating
+ * formulae and a pairwise algorithm for computing sample variances", 1979): as accurate as two passes, in one.
+ * Memory is read in its order, whatever the distance of the rows: a strip at a time of a group of columns, whose results
+ * so far are in the first-level cache.
  */
 #include "kernel.h"
 #include "vecmath.h"
 
-enum { WIDE = 8 }; /* shares of FNN_STEP_columns are whole blocks */
+enum { STRIP = 8, WIDE = 8, GROUP = 4096 / sizeof(real_t) };
 
-/* Run BODY on column blocks: `j` is the first column, `width` the vectors of the block (a constant), `n` the lanes of
- * each. */
-#define FOR_COLUMN_BLOCKS(begin, end, ...)                                                                             \
+/* Run BODY on groups of columns: the first is `j`, and there are `count`. */
+#define FOR_GROUPS(j, count, begin, end, ...)                                                                          \
+    for (size_t j = (begin); j < (end); j += GROUP) {                                                                  \
+        const size_t count = (end) - j < GROUP ? (end) - j : GROUP;                                                    \
+        __VA_ARGS__                                                                                                    \
+    }
+
+/* Run BODY on pieces of a strip of rows, `width` vectors wide: WIDE (a constant) or, at the end, one; `l` is the first
+ * column within the group, `n` the lanes of a vector. */
+#define FOR_PIECES(width, l, n, count, ...)                                                                            \
     {                                                                                                                  \
-        size_t j = (begin);                                                                                            \
-        for (; j + WIDE * LANES <= (end); j += WIDE * LANES) {                                                         \
+        size_t l = 0;                                                                                                  \
+        for (; l + WIDE * LANES <= (count); l += WIDE * LANES) {                                                       \
             enum { width = WIDE };                                                                                     \
             const size_t n = LANES;                                                                                    \
             __VA_ARGS__                                                                                                \
         }                                                                                                              \
-        for (; j < (end); j += LANES) {                                                                                \
+        for (; l < (count); l += LANES) {                                                                              \
             enum { width = 1 };                                                                                        \
-            const size_t n = (end) - j < LANES ? (end) - j : LANES;                                                    \
+            const size_t n = (count) - l < LANES ? (count) - l : LANES;                                                \
             __VA_ARGS__                                                                                                \
         }                                                                                                              \
     }
 
-/* total[v * LANES + lane] = sum over rows of TERM, an expression of the row `i` and the vector `v` of the block. */
-#define SUM_ROWS(total, rows, ...)                                                                                     \
-    {                                                                                                                  \
-        memset(total, 0, sizeof(acc_t) * width * LANES);                                                               \
-        for (size_t i0 = 0; i0 < (rows); i0 += SUM_BLOCK) {                                                            \
-            size_t i1 = (rows) - i0 < SUM_BLOCK ? (rows) : i0 + SUM_BLOCK;                                             \
-            vec_t s[width] = {{0}};                                                                                    \
-            for (size_t i = i0; i < i1; i++)                                                                           \
-                for (size_t v = 0; v < width; v++)                                                                     \
-                    s[v] += __VA_ARGS__;                                                                               \
-            for (size_t l = 0; l < width * LANES; l++)                                                                 \
-                total[l] += s[l / LANES][l % LANES];                                                                   \
-        }                                                                                                              \
+#define FOR_WIDTH(v, width) _Pragma("GCC unroll 8") for (size_t v = 0; v < (width); v++)
+
+/* Run BODY on strips of `r` <= height rows: `i` is the first. */
+#define FOR_STRIPS(i, r, height, begin, end, ...)                                                                      \
+    for (size_t i = (begin); i < (end); i += (height)) {                                                               \
+        const size_t r = (end) - i < (height) ? (end) - i : (height);                                                  \
+        __VA_ARGS__                                                                                                    \
     }
 
-/* Two sums in one sweep, which also runs the statement ALSO on each vector. */
-#define SUM_ROWS_TWICE(total, other, rows, TERM, OTHER_TERM, ALSO)                                                     \
-    {                                                                                                                  \
-        memset(total, 0, sizeof(acc_t) * width * LANES);                                                               \
-        memset(other, 0, sizeof(acc_t) * width * LANES);                                                               \
-        for (size_t i0 = 0; i0 < (rows); i0 += SUM_BLOCK) {                                                            \
-            size_t i1 = (rows) - i0 < SUM_BLOCK ? (rows) : i0 + SUM_BLOCK;                                             \
-            vec_t s[width] = {{0}}, t[width] = {{0}};                                                                  \
-            for (size_t i = i0; i < i1; i++)                                                                           \
-                for (size_t v = 0; v < width; v++) {                                                                   \
-                    s[v] += TERM;                                                                                      \
-                    t[v] += OTHER_TERM;                                                                                \
-                    ALSO;                                                                                              \
-                }                                                                                                      \
-            for (size_t l = 0; l < width * LANES; l++) {                                                               \
-                total[l] += s[l / LANES][l % LANES];                                                                   \
-                other[l] += t[l / LANES][l % LANES];                                                                   \
-            }                                                                                                          \
-        }                                                                                                              \
+/* Rows of a strip of `count` columns that is at most 32 KB, as is one of a whole group. Threads may have groups of
+ * different widths: a sum takes its rows one by one, in whatever strips. */
+INLINE size_t strip_height(size_t count) { return STRIP * (GROUP / count); }
+
+/* Run BODY on blocks of SUM_BLOCK rows. */
+#define FOR_ROWS_BLOCKS(i0, i1, rows, ...)                                                                             \
+    for (size_t i0 = 0; i0 < (rows); i0 += SUM_BLOCK) {                                                                \
+        const size_t i1 = (rows) - i0 < SUM_BLOCK ? (rows) : i0 + SUM_BLOCK;                                           \
+        __VA_ARGS__                                                                                                    \
     }
 
-/* Vector v of row i of a (rows, cols) array within the current block. */
-#define AT(array, i, v) ((array) + (i) * cols + j + (v) * LANES)
-
-/* A vector of the (cols,) array within the current block, or `absent` where the array is NULL. */
+/* A vector of the (cols,) array, or `absent` where the array is NULL. */
 INLINE vec_t column_vec(const real_t *array, size_t j, size_t n, real_t absent)
 {
     return array ? vec_get(array + j, n, 0) : vec_set(absent);
 }
 
-INLINE void put_totals(real_t *array, size_t j, const acc_t *total, acc_t factor, size_t count)
+INLINE void put_totals(real_t *array, const acc_t *total, acc_t factor, size_t count)
 {
     for (size_t l = 0; l < count; l++)
-        array[j + l] = R(total[l] * factor);
+        array[l] = R(total[l] * factor);
 }
+
+/* Zero the whole vectors that hold `count` elements. */
+INLINE void clear(real_t *array, size_t count)
+{
+    memset(array, 0, (count + LANES - 1) / LANES * LANES * sizeof *array);
+}
+
+INLINE void add_to(acc_t *total, const real_t *sums, size_t count)
+{
+    for (size_t l = 0; l < count; l++)
+        total[l] += sums[l];
+}
+
+INLINE void add_vec(real_t *sums, vec_t v) { vec_store(sums, vec_load(sums) + v); }
 
 void FNN_NAME(column_sums)(const real_t *x, real_t *sums, size_t rows, size_t cols, size_t begin, size_t end)
 {
-    FOR_COLUMN_BLOCKS(begin, end, {
-        acc_t total[width * LANES];
-        SUM_ROWS(total, rows, vec_get(AT(x, i, v), n, 0))
-        for (size_t l = 0; l < (width - 1) * LANES + n; l++)
+    FOR_GROUPS(j, count, begin, end, {
+        acc_t total[GROUP];
+        memset(total, 0, count * sizeof *total);
+        FOR_ROWS_BLOCKS(i0, i1, rows, {
+            real_t part[GROUP];
+            clear(part, count);
+            FOR_STRIPS(i, r, strip_height(count), i0, i1, {
+                FOR_VECTORS(l, n, 0, count, {
+                    vec_t s = vec_load(part + l);
+                    for (size_t k = i; k < i + r; k++)
+                        s += vec_get(x + k * cols + j + l, n, 0);
+                    vec_store(part + l, s);
+                })
+            })
+            add_to(total, part, count);
+        })
+        for (size_t l = 0; l < count; l++)
             sums[j + l] = R(sums[j + l] + total[l]);
     })
 }
@@ -97,61 +114,184 @@ void FNN_NAME(channel_scale_forward)(const real_t *x, const real_t *w, const rea
         })
 }
 
+/* sum(dy) and sum(dy (x - mean) inv) of a group of columns from j on, and dx = dy scale, for the two gradients below;
+ * mean and inv hold what belongs to the group. */
+INLINE void scale_gradients(const real_t *x, const real_t *mean, const real_t *inv, const real_t *scale,
+                            const real_t *dy, real_t *dx, real_t *dw, real_t *db, size_t rows, size_t cols, size_t j,
+                            size_t count)
+{
+    acc_t sum_dy[GROUP], sum_dy_x[GROUP];
+    memset(sum_dy, 0, count * sizeof *sum_dy);
+    memset(sum_dy_x, 0, count * sizeof *sum_dy_x);
+    FOR_ROWS_BLOCKS(i0, i1, rows, {
+        real_t part_dy[GROUP], part_dy_x[GROUP];
+        clear(part_dy, count);
+        clear(part_dy_x, count);
+        FOR_STRIPS(i, r, strip_height(count), i0, i1, {
+            FOR_PIECES(width, l, n, count, {
+                vec_t factor[width], centre[width], inverse[width], s[width], t[width];
+                FOR_WIDTH(v, width)
+                {
+                    factor[v] = vec_get(scale + l + v * LANES, n, 0);
+                    centre[v] = column_vec(mean, l + v * LANES, n, 0);
+                    inverse[v] = column_vec(inv, l + v * LANES, n, 1);
+                    s[v] = vec_load(part_dy + l + v * LANES);
+                    t[v] = vec_load(part_dy_x + l + v * LANES);
+                }
+                for (size_t k = 0; k < r; k++)
+                    FOR_WIDTH(v, width)
+                    {
+                        const size_t at = (i + k) * cols + j + l + v * LANES;
+                        const vec_t d = vec_get(dy + at, n, 0), xv = vec_get(x + at, n, 0);
+                        s[v] += d;
+                        t[v] += d * (mean ? (xv - centre[v]) * inverse[v] : xv);
+                        vec_put(dx + at, d * factor[v], n);
+                    }
+                FOR_WIDTH(v, width)
+                {
+                    vec_store(part_dy + l + v * LANES, s[v]);
+                    vec_store(part_dy_x + l + v * LANES, t[v]);
+                }
+            })
+        })
+        add_to(sum_dy, part_dy, count);
+        add_to(sum_dy_x, part_dy_x, count);
+    })
+    put_totals(db + j, sum_dy, 1, count);
+    put_totals(dw + j, sum_dy_x, 1, count);
+}
+
 void FNN_NAME(channel_scale_backward)(const real_t *x, const real_t *w, const real_t *dy, real_t *dx, real_t *dw,
                                       real_t *db, size_t rows, size_t cols, size_t begin, size_t end)
 {
-    FOR_COLUMN_BLOCKS(begin, end, {
-        acc_t sum_dy[width * LANES], sum_dy_x[width * LANES];
-        vec_t scale[width];
-        for (size_t v = 0; v < width; v++)
-            scale[v] = column_vec(w, j + v * LANES, n, 1);
-        SUM_ROWS_TWICE(sum_dy, sum_dy_x, rows, vec_get(AT(dy, i, v), n, 0),
-                       vec_get(AT(dy, i, v), n, 0) * vec_get(AT(x, i, v), n, 0),
-                       vec_put(AT(dx, i, v), vec_get(AT(dy, i, v), n, 0) * scale[v], n))
-        put_totals(db, j, sum_dy, 1, (width - 1) * LANES + n);
-        put_totals(dw, j, sum_dy_x, 1, (width - 1) * LANES + n);
+    FOR_GROUPS(j, count, begin, end, {
+        real_t scale[GROUP];
+        for (size_t l = 0; l < count; l++)
+            scale[l] = w ? w[j + l] : 1;
+        scale_gradients(x, NULL, NULL, scale, dy, dx, dw, db, rows, cols, j, count);
     })
 }
 
-/* 1 / sqrt(var + eps) of a block's vector; var in acc_t where it was just computed, which costs nothing here. */
-INLINE vec_t inverse_std(const acc_t *var, double eps, size_t v)
+/* Of a group of columns: sum(x), sum((x - mean)^2), sum(dy), sum(dy (x - mean)), the mean being that of the same rows. */
+struct moments {
+    acc_t sum[GROUP], squares[GROUP], dy[GROUP], dy_x[GROUP];
+};
+struct block_moments {
+    real_t sum[GROUP], squares[GROUP], dy[GROUP], dy_x[GROUP];
+};
+
+/* Take r more rows of a vector into the moments of a block; before of its rows are in it. dy may be NULL. */
+INLINE void add_strip(const real_t *x, const real_t *dy, size_t cols, size_t r, size_t n, size_t before,
+                      struct block_moments *b, size_t l)
 {
-    real_t lanes[LANES];
-    for (size_t l = 0; l < LANES; l++)
-        lanes[l] = R(1 / __builtin_sqrt(var[v * LANES + l] + eps));
-    return vec_load(lanes);
+    vec_t sum = {0}, squares = {0}, sum_dy = {0}, dy_x = {0};
+#pragma GCC unroll 8
+    for (size_t k = 0; k < r; k++)
+        sum += vec_get(x + k * cols, n, 0);
+    const vec_t mean = sum * (1 / R(r));
+#pragma GCC unroll 8
+    for (size_t k = 0; k < r; k++) {
+        const vec_t centred = vec_get(x + k * cols, n, 0) - mean;
+        squares += centred * centred;
+        if (dy) {
+            const vec_t d = vec_get(dy + k * cols, n, 0);
+            sum_dy += d;
+            dy_x += d * centred;
+        }
+    }
+    if (before) { /* and what the means differ by */
+        const real_t share = R(r) / R(before + r);
+        const vec_t delta = mean - vec_load(b->sum + l) * (1 / R(before));
+        squares += delta * (delta * (share * R(before)));
+        if (dy)
+            dy_x += delta * ((1 - share) * sum_dy - share * vec_load(b->dy + l));
+    }
+    add_vec(b->sum + l, sum);
+    add_vec(b->squares + l, squares);
+    if (dy) {
+        add_vec(b->dy + l, sum_dy);
+        add_vec(b->dy_x + l, dy_x);
+    }
 }
 
-/* Mean (real_t) and biased variance (acc_t) of the columns of a block. */
-#define MOMENTS(x, mean, var)                                                                                          \
-    {                                                                                                                  \
-        SUM_ROWS(var, rows, vec_get(AT(x, i, v), n, 0))                                                                \
-        put_totals(mean, 0, var, 1 / (acc_t)rows, width * LANES);                                                      \
-        vec_t m[width];                                                                                                \
-        for (size_t v = 0; v < width; v++)                                                                             \
-            m[v] = vec_load(mean + v * LANES);                                                                         \
-        SUM_ROWS(var, rows, (vec_get(AT(x, i, v), n, 0) - m[v]) * (vec_get(AT(x, i, v), n, 0) - m[v]))                 \
-        for (size_t l = 0; l < width * LANES; l++)                                                                     \
-            var[l] /= (acc_t)rows;                                                                                     \
-    }
+/* The moments of `count` columns; x and dy point at the first of them. */
+INLINE void find_moments(const real_t *x, const real_t *dy, size_t rows, size_t cols, size_t count, struct moments *m)
+{
+    FOR_ROWS_BLOCKS(i0, i1, rows, {
+        struct block_moments b;
+        clear(b.sum, count);
+        clear(b.squares, count);
+        if (dy) {
+            clear(b.dy, count);
+            clear(b.dy_x, count);
+        }
+        FOR_STRIPS(i, r, STRIP, i0, i1, {
+            FOR_VECTORS(l, n, 0, count, {
+                const real_t *dys = dy ? dy + i * cols + l : NULL;
+                if (r == STRIP)
+                    add_strip(x + i * cols + l, dys, cols, STRIP, n, i - i0, &b, l);
+                else
+                    add_strip(x + i * cols + l, dys, cols, r, n, i - i0, &b, l);
+            })
+        })
+        const acc_t share = (acc_t)(i1 - i0) / (acc_t)i1, weight = share * (acc_t)i0;
+        for (size_t l = 0; l < count && i0 == 0; l++) {
+            m->sum[l] = b.sum[l];
+            m->squares[l] = b.squares[l];
+            if (dy) {
+                m->dy[l] = b.dy[l];
+                m->dy_x[l] = b.dy_x[l];
+            }
+        }
+        for (size_t l = 0; l < count && i0 > 0; l++) {
+            const acc_t delta = b.sum[l] / (acc_t)(i1 - i0) - m->sum[l] / (acc_t)i0;
+            m->sum[l] += b.sum[l];
+            m->squares[l] += b.squares[l] + delta * (delta * weight);
+            if (dy) {
+                m->dy_x[l] += b.dy_x[l] + delta * ((1 - share) * b.dy[l] - share * m->dy[l]);
+                m->dy[l] += b.dy[l];
+            }
+        }
+    })
+}
+
+/* y = (x - mean) scale + b of `count` columns; b may be NULL. */
+INLINE void normalise(const real_t *x, const real_t *mean, const real_t *scale, const real_t *b, real_t *y, size_t rows,
+                      size_t cols, size_t count)
+{
+    FOR_STRIPS(i, r, strip_height(count), 0, rows, {
+        FOR_PIECES(width, l, n, count, {
+            vec_t centre[width], factor[width], shift[width];
+            FOR_WIDTH(v, width)
+            {
+                centre[v] = vec_get(mean + l + v * LANES, n, 0);
+                factor[v] = vec_get(scale + l + v * LANES, n, 0);
+                shift[v] = column_vec(b, l + v * LANES, n, 0);
+            }
+            for (size_t k = i; k < i + r; k++)
+                FOR_WIDTH(v, width)
+                {
+                    const size_t at = k * cols + l + v * LANES;
+                    vec_put(y + at, (vec_get(x + at, n, 0) - centre[v]) * factor[v] + shift[v], n);
+                }
+        })
+    })
+}
 
 void FNN_NAME(batch_norm_forward)(const real_t *x, const real_t *w, const real_t *b, real_t *y, real_t *mean,
                                   real_t *var, size_t rows, size_t cols, double eps, size_t begin, size_t end)
 {
-    FOR_COLUMN_BLOCKS(begin, end, {
-        real_t block_mean[width * LANES];
-        acc_t block_var[width * LANES];
-        vec_t scale[width];
-        MOMENTS(x, block_mean, block_var)
-        for (size_t v = 0; v < width; v++)
-            scale[v] = inverse_std(block_var, eps, v) * column_vec(w, j + v * LANES, n, 1);
-        for (size_t i = 0; i < rows; i++)
-            for (size_t v = 0; v < width; v++) {
-                vec_t centred = vec_get(AT(x, i, v), n, 0) - vec_load(block_mean + v * LANES);
-                vec_put(AT(y, i, v), centred * scale[v] + column_vec(b, j + v * LANES, n, 0), n);
-            }
-        memcpy(mean + j, block_mean, ((width - 1) * LANES + n) * sizeof(real_t));
-        put_totals(var, j, block_var, 1, (width - 1) * LANES + n);
+    FOR_GROUPS(j, count, begin, end, {
+        struct moments m;
+        real_t centre[GROUP], scale[GROUP];
+        find_moments(x + j, NULL, rows, cols, count, &m);
+        for (size_t l = 0; l < count; l++) {
+            const acc_t variance = m.squares[l] / (acc_t)rows;
+            mean[j + l] = centre[l] = R(m.sum[l] / (acc_t)rows);
+            var[j + l] = R(variance);
+            scale[l] = R(1 / __builtin_sqrt(variance + eps)) * (w ? w[j + l] : 1);
+        }
+        normalise(x + j, centre, scale, b ? b + j : NULL, y + j, rows, cols, count);
     })
 }
 
@@ -159,57 +299,65 @@ void FNN_NAME(batch_norm_forward)(const real_t *x, const real_t *w, const real_t
 void FNN_NAME(batch_norm_backward)(const real_t *x, const real_t *w, const real_t *dy, real_t *dx, real_t *dw,
                                    real_t *db, size_t rows, size_t cols, double eps, size_t begin, size_t end)
 {
-    FOR_COLUMN_BLOCKS(begin, end, {
-        real_t block_mean[width * LANES];
-        acc_t total[width * LANES], other[width * LANES];
-        vec_t inv[width], mean[width], mean_dy[width], mean_dy_xhat[width];
-        real_t lanes[width * LANES];
-        MOMENTS(x, block_mean, total)
-        for (size_t v = 0; v < width; v++) {
-            inv[v] = inverse_std(total, eps, v);
-            mean[v] = vec_load(block_mean + v * LANES);
-        }
-        SUM_ROWS_TWICE(total, other, rows, vec_get(AT(dy, i, v), n, 0),
-                       vec_get(AT(dy, i, v), n, 0) * ((vec_get(AT(x, i, v), n, 0) - mean[v]) * inv[v]), (void)0)
-        put_totals(db, j, total, 1, (width - 1) * LANES + n);
-        put_totals(dw, j, other, 1, (width - 1) * LANES + n);
-        put_totals(lanes, 0, total, 1 / (acc_t)rows, width * LANES);
-        for (size_t v = 0; v < width; v++)
-            mean_dy[v] = vec_load(lanes + v * LANES);
-        put_totals(lanes, 0, other, 1 / (acc_t)rows, width * LANES);
-        for (size_t v = 0; v < width; v++)
-            mean_dy_xhat[v] = vec_load(lanes + v * LANES);
-        for (size_t i = 0; i < rows; i++)
-            for (size_t v = 0; v < width; v++) {
-                vec_t xhat = (vec_get(AT(x, i, v), n, 0) - mean[v]) * inv[v];
-                vec_t change = vec_get(AT(dy, i, v), n, 0) - mean_dy[v] - xhat * mean_dy_xhat[v];
-                vec_put(AT(dx, i, v), inv[v] * column_vec(w, j + v * LANES, n, 1) * change, n);
+    FOR_GROUPS(j, count, begin, end, {
+        struct moments m;
+        real_t centre[GROUP], scale[GROUP], slope[GROUP], mean_dy[GROUP];
+        find_moments(x + j, dy + j, rows, cols, count, &m);
+        for (size_t l = 0; l < count; l++) {
+            const acc_t inverse = 1 / __builtin_sqrt(m.squares[l] / (acc_t)rows + eps), mean = m.sum[l] / (acc_t)rows;
+            acc_t dy_xhat = m.dy_x[l] * inverse;
+            if (!__builtin_isfinite(dy_xhat)) { /* an infinite dy times the differences of means may have given NaN */
+                dy_xhat = 0;
+                for (size_t at = j + l; at < rows * cols; at += cols)
+                    dy_xhat += dy[at] * ((x[at] - mean) * inverse);
             }
+            db[j + l] = R(m.dy[l]);
+            dw[j + l] = R(dy_xhat);
+            centre[l] = R(mean);
+            scale[l] = R(inverse) * (w ? w[j + l] : 1);
+            slope[l] = R(inverse * dy_xhat / (acc_t)rows);
+            mean_dy[l] = R(m.dy[l] / (acc_t)rows);
+        }
+        FOR_STRIPS(i, r, strip_height(count), 0, rows, {
+            FOR_PIECES(width, l, n, count, {
+                vec_t c[width], f[width], s[width], d[width];
+                FOR_WIDTH(v, width)
+                {
+                    c[v] = vec_get(centre + l + v * LANES, n, 0);
+                    f[v] = vec_get(scale + l + v * LANES, n, 0);
+                    s[v] = vec_get(slope + l + v * LANES, n, 0);
+                    d[v] = vec_get(mean_dy + l + v * LANES, n, 0);
+                }
+                for (size_t k = i; k < i + r; k++)
+                    FOR_WIDTH(v, width)
+                    {
+                        const size_t at = k * cols + j + l + v * LANES;
+                        const vec_t centred = vec_get(x + at, n, 0) - c[v];
+                        vec_put(dx + at, f[v] * (vec_get(dy + at, n, 0) - d[v] - centred * s[v]), n);
+                    }
+            })
+        })
     })
 }
 
-/* 1 / sqrt(var + eps) of n given variances. */
-INLINE vec_t given_inverse_std(const real_t *var, double eps, size_t n)
+/* 1 / sqrt(var + eps) of given variances, and its product with w, which may be NULL. */
+INLINE void given_scales(const real_t *var, const real_t *w, double eps, real_t *inv, real_t *scale, size_t count)
 {
-    acc_t wide[LANES] = {0};
-    for (size_t l = 0; l < n; l++)
-        wide[l] = var[l];
-    return inverse_std(wide, eps, 0);
+    for (size_t l = 0; l < count; l++) {
+        inv[l] = R(1 / __builtin_sqrt((acc_t)var[l] + eps));
+        scale[l] = inv[l] * (w ? w[l] : 1);
+    }
 }
 
 void FNN_NAME(batch_norm_inference)(const real_t *x, const real_t *mean, const real_t *var, const real_t *w,
                                     const real_t *b, real_t *y, size_t rows, size_t cols, double eps, size_t begin,
                                     size_t end)
 {
-    FOR_COLUMN_BLOCKS(begin, end, {
-        vec_t scale[width];
-        for (size_t v = 0; v < width; v++)
-            scale[v] = given_inverse_std(var + j + v * LANES, eps, n) * column_vec(w, j + v * LANES, n, 1);
-        for (size_t i = 0; i < rows; i++)
-            for (size_t v = 0; v < width; v++) {
-                vec_t centred = vec_get(AT(x, i, v), n, 0) - vec_get(mean + j + v * LANES, n, 0);
-                vec_put(AT(y, i, v), centred * scale[v] + column_vec(b, j + v * LANES, n, 0), n);
-            }
+    FOR_GROUPS(j, count, begin, end, {
+        real_t centre[GROUP], inv[GROUP], scale[GROUP];
+        memcpy(centre, mean + j, count * sizeof *mean);
+        given_scales(var + j, w ? w + j : NULL, eps, inv, scale, count);
+        normalise(x + j, centre, scale, b ? b + j : NULL, y + j, rows, cols, count);
     })
 }
 
@@ -217,18 +365,10 @@ void FNN_NAME(batch_norm_inference_backward)(const real_t *x, const real_t *mean
                                              const real_t *dy, real_t *dx, real_t *dw, real_t *db, size_t rows,
                                              size_t cols, double eps, size_t begin, size_t end)
 {
-    FOR_COLUMN_BLOCKS(begin, end, {
-        acc_t total[width * LANES], other[width * LANES];
-        vec_t inv[width], m[width], scale[width];
-        for (size_t v = 0; v < width; v++) {
-            inv[v] = given_inverse_std(var + j + v * LANES, eps, n);
-            m[v] = vec_get(mean + j + v * LANES, n, 0);
-            scale[v] = inv[v] * column_vec(w, j + v * LANES, n, 1);
-        }
-        SUM_ROWS_TWICE(total, other, rows, vec_get(AT(dy, i, v), n, 0),
-                       vec_get(AT(dy, i, v), n, 0) * ((vec_get(AT(x, i, v), n, 0) - m[v]) * inv[v]),
-                       vec_put(AT(dx, i, v), vec_get(AT(dy, i, v), n, 0) * scale[v], n))
-        put_totals(db, j, total, 1, (width - 1) * LANES + n);
-        put_totals(dw, j, other, 1, (width - 1) * LANES + n);
+    FOR_GROUPS(j, count, begin, end, {
+        real_t centre[GROUP], inv[GROUP], scale[GROUP];
+        memcpy(centre, mean + j, count * sizeof *mean);
+        given_scales(var + j, w ? w + j : NULL, eps, inv, scale, count);
+        scale_gradients(x, centre, inv, scale, dy, dx, dw, db, rows, cols, j, count);
     })
 }
