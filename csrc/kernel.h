@@ -53,10 +53,13 @@ INLINE vec_t vec_set(real_t s) { return s - (vec_t){0}; } /* s - 0 keeps the sig
 #define X86(operation) X86_PASTE(X86_PREFIX, operation, X86_SUFFIX)
 #if FNN_VBYTES == 64
 #define X86_PREFIX _mm512
+#define X86_INTEGERS __m512i
 #elif FNN_VBYTES == 32
 #define X86_PREFIX _mm256
+#define X86_INTEGERS __m256i
 #else
 #define X86_PREFIX _mm
+#define X86_INTEGERS __m128i
 #endif
 #if FNN_F64
 #define X86_SUFFIX pd

@@ -46,6 +46,7 @@ INLINE acc_t row_exp(const real_t *x, real_t max, real_t *e, size_t cols, const 
         size_t j1 = cols - j0 < SUM_BLOCK * LANES ? cols : j0 + SUM_BLOCK * LANES;
         vec_t s = {0}, w = {0};
         FOR_VECTORS(j, n, j0, j1, {
+            __builtin_prefetch(x + j + cols);
             vec_t v = vec_exp_negative(vec_get(x + j, n, max) - max); /* 1 beyond the row: exp(-inf) costs 150 cycles */
             if (e)
                 vec_put(e + j, v, n);

@@ -223,12 +223,18 @@ INLINE vec_t vec_erf(vec_t x)
  * in absolute terms the error is at most 8e-8 (float) or 1.3e-16 (double).
  * In the tail, exp(-a^2/2) times a polynomial of t = 1 / (1 + CDF_SCALE a), a = |x|. The polynomial's argument is
  * t - CDF_SCALE by way of 1 - t, which is more accurate where the polynomial is steep. The exponent needs a^2 to twice
- * the precision: the square of a's upper half is exact, the rest is small. *bell is exp(-x^2/2), which the tail needs. */
+ * the precision: FMA gives what the rounding of a product leaves; without it, the square of a's upper half is exact, and
+ * the rest is small. *bell is exp(-x^2/2), which the tail needs. */
 INLINE vec_t normal_cdf_and_bell(vec_t x, vec_t *bell)
 {
+    vec_t a = vec_min(VEC(CDF_ZERO), vec_abs(x));
+#if defined __FMA__ && defined FNN_X86
+    vec_t square = a * R(-0.5) * a, rest = X86(fmadd)(a * R(0.5), a, square); /* -a^2/2 = square - rest */
+#else
     const int_t upper = BY_TYPE(-0x1000, -0x8000000);
-    vec_t a = vec_min(VEC(CDF_ZERO), vec_abs(x)), high = (vec_t)((mask_t)a & upper);
-    vec_t density = *bell = exp_difference(high * high * R(-0.5), (a - high) * (a + high) * R(0.5));
+    vec_t high = (vec_t)((mask_t)a & upper), square = high * high * R(-0.5), rest = (a - high) * (a + high) * R(0.5);
+#endif
+    vec_t density = *bell = exp_difference(square, rest);
     vec_t c = a * CDF_SCALE, t = R(1) / (c + R(1));
     vec_t tail = t * POLYNOMIAL(CDF_TAIL_POLY, (R(1) - CDF_SCALE) - c * t) * density;
     vec_t middle = x * POLYNOMIAL(CDF_POLY, x * x) + R(0.5);

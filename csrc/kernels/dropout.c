@@ -9,31 +9,64 @@
 
 enum { BLOCKS = FNN_DROPOUT_CHUNK / 8 }; /* a block gives four words, eight 16-bit numbers */
 
-/* bits[h * BLOCKS + b]: half-word h of block b of the chunk. The loop over blocks is what is vectorised. */
+/* Numbers of 64 bits, of which the lower half counts: the product of two is what a multiplication of Philox needs. */
+typedef uint64_t wide_t __attribute__((vector_size(FNN_VBYTES)));
+typedef uint32_t words_t __attribute__((vector_size(FNN_VBYTES)));
+typedef uint16_t halves_t __attribute__((vector_size(FNN_VBYTES / 2)));
+enum { WORDS = FNN_VBYTES / 4 };
+
+INLINE wide_t product(wide_t a, uint32_t b)
+{
+#ifdef FNN_X86
+    return (wide_t)X86_PASTE(X86_PREFIX, mul, epu32)((X86_INTEGERS)a, (X86_INTEGERS)((wide_t){0} + b));
+#else
+    return (a & 0xFFFFFFFFu) * b;
+#endif
+}
+
+struct philox {
+    wide_t c0, c1, c2, c3;
+};
+
+INLINE void philox_round(struct philox *p, uint32_t k0, uint32_t k1)
+{
+    wide_t p0 = product(p->c0, 0xD2511F53u), p1 = product(p->c2, 0xCD9E8D57u);
+    *p = (struct philox){(p1 >> 32) ^ p->c1 ^ k0, p1, (p0 >> 32) ^ p->c3 ^ k1, p0};
+}
+
+/* The lower and upper halves of the words of blocks with even and odd numbers, in the order of the blocks. */
+INLINE void put_halves(uint16_t *lower, uint16_t *upper, wide_t even, wide_t odd)
+{
+    words_t words = (words_t)((even & 0xFFFFFFFFu) | (odd << 32));
+    halves_t low = __builtin_convertvector(words & 0xFFFFu, halves_t);
+    halves_t high = __builtin_convertvector(words >> 16, halves_t);
+    memcpy(lower, &low, sizeof low);
+    memcpy(upper, &high, sizeof high);
+}
+
+/* bits[h * BLOCKS + b]: half-word h of block b of the chunk. */
 static void draw(uint16_t *bits, uint64_t chunk, uint64_t seed, uint64_t offset)
 {
-    for (uint32_t b = 0; b < BLOCKS; b++) {
-        uint64_t number = chunk * BLOCKS + b;
-        uint32_t c0 = (uint32_t)number, c1 = (uint32_t)(number >> 32);
-        uint32_t c2 = (uint32_t)offset, c3 = (uint32_t)(offset >> 32);
+    const uint64_t first = chunk * BLOCKS;
+    for (uint32_t b = 0; b < BLOCKS; b += WORDS) {
+        static const uint64_t steps[] = {0, 2, 4, 6, 8, 10, 12, 14};
+        wide_t zero = {0}, numbers;
+        memcpy(&numbers, steps, sizeof numbers);
+        numbers += (first & 0xFFFFFFFFu) + b;
+        struct philox even = {numbers, zero + (first >> 32), zero + (offset & 0xFFFFFFFFu), zero + (offset >> 32)};
+        struct philox odd = even;
+        odd.c0 += 1;
         uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
         for (int round = 0; round < 10; round++) {
-            uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
-            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-            c1 = (uint32_t)p1;
-            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-            c3 = (uint32_t)p0;
+            philox_round(&even, k0, k1);
+            philox_round(&odd, k0, k1);
             k0 += 0x9E3779B9u;
             k1 += 0xBB67AE85u;
         }
-        bits[0 * BLOCKS + b] = (uint16_t)c0;
-        bits[1 * BLOCKS + b] = (uint16_t)(c0 >> 16);
-        bits[2 * BLOCKS + b] = (uint16_t)c1;
-        bits[3 * BLOCKS + b] = (uint16_t)(c1 >> 16);
-        bits[4 * BLOCKS + b] = (uint16_t)c2;
-        bits[5 * BLOCKS + b] = (uint16_t)(c2 >> 16);
-        bits[6 * BLOCKS + b] = (uint16_t)c3;
-        bits[7 * BLOCKS + b] = (uint16_t)(c3 >> 16);
+        put_halves(bits + 0 * BLOCKS + b, bits + 1 * BLOCKS + b, even.c0, odd.c0);
+        put_halves(bits + 2 * BLOCKS + b, bits + 3 * BLOCKS + b, even.c1, odd.c1);
+        put_halves(bits + 4 * BLOCKS + b, bits + 5 * BLOCKS + b, even.c2, odd.c2);
+        put_halves(bits + 6 * BLOCKS + b, bits + 7 * BLOCKS + b, even.c3, odd.c3);
     }
 }
 
@@ -59,11 +92,12 @@ void FNN_NAME(dropout)(const real_t *x, real_t *y, size_t size, uint32_t thresho
         uint16_t bits[FNN_DROPOUT_CHUNK];
         const real_t *xs = x + c * FNN_DROPOUT_CHUNK;
         const real_t kept = R(scale);
-        real_t *ys = y + c * FNN_DROPOUT_CHUNK;
+        real_t factors[FNN_DROPOUT_CHUNK], *ys = y + c * FNN_DROPOUT_CHUNK;
         size_t count = chunk_size(c, size);
         draw(bits, c, seed, offset);
-        for (size_t i = 0; i < count; i++)
-            ys[i] = xs[i] * (bits[i] >= threshold ? kept : 0);
+        for (size_t i = 0; i < FNN_DROPOUT_CHUNK; i++)
+            factors[i] = bits[i] >= threshold ? kept : 0;
+        FOR_VECTORS(i, n, 0, count, { vec_put(ys + i, vec_get(xs + i, n, 0) * vec_load(factors + i), n); })
     }
 }
 
