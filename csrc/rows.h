@@ -12,8 +12,8 @@
 
 #include <math.h>
 
-/* Four running results, so that an operation does not wait for the one before it; the last vectors of a row go into the
- * first. */
+/* FOR_VECTORS with four running results, number `s` being next, so that an operation does not wait for the one before
+ * it; the last vectors of a row go into the first. */
 #define FOR_FOUR_VECTORS(i, n, s, begin, end, ...)                                                                     \
     {                                                                                                                  \
         size_t i4_ = (begin);                                                                                          \
@@ -38,7 +38,8 @@ INLINE real_t row_max(const real_t *x, size_t cols)
 INLINE acc_t sum_of_four(const vec_t s[4]) { return vec_sum((s[0] + s[1]) + (s[2] + s[3])); }
 
 /* sum(exp(x - max)), and in the same sweep *weighted = sum(exp(x - max) dy) or, with `plain`, sum(dy). e gets the
- * exponentials; e or weighted may be NULL. */
+ * exponentials; e or weighted may be NULL. Meanwhile the next row is fetched, which the processor does not foresee where
+ * a page begins; that the last row has none does no harm. */
 INLINE acc_t row_exp(const real_t *x, real_t max, real_t *e, size_t cols, const real_t *dy, int plain, acc_t *weighted)
 {
     acc_t sum = 0, other = 0;

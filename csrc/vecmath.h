@@ -191,7 +191,8 @@ INLINE vec_t vec_sech2(vec_t x)
     return t * R(4) / (t * (t + R(2)) + R(1));
 }
 
-/* 1 / (1 + exp(-x)) = 2^n / (2^n + exp(r)), x = n ln 2 - r: neither side overflows or cancels. 1 from SIGMOID_ONE on. */
+/* 1 / (1 + exp(-x)) = 2^n / (2^n + exp(r)), x = n ln 2 - r: neither side overflows or cancels. 1 from
+ * SIGMOID_ONE on. */
 INLINE vec_t vec_sigmoid(vec_t x)
 {
     x = vec_min(VEC(SIGMOID_ONE), vec_max(VEC(EXP_MIN), x));

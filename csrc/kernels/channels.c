@@ -3,8 +3,8 @@
  * Precision: means and sums of SUM_BLOCK rows in real_t, then in acc_t. A variance is the sum over strips of STRIP rows
  * of the squares around the mean of the strip, and of what the means differ by (Chan, Golub and LeVeque, "Updating
  * formulae and a pairwise algorithm for computing sample variances", 1979): as accurate as two passes, in one.
- * Memory is read in its order, whatever the distance of the rows: a strip at a time of a group of columns, whose results
- * so far are in the first-level cache.
+ * Memory is read nearly in its order, a strip of rows at a time of a group of columns, whose results so far are in the
+ * first-level cache: down single columns, rows a multiple of a page apart would push each other out of it.
  */
 #include "kernel.h"
 #include "vecmath.h"
@@ -35,6 +35,7 @@ enum { STRIP = 8, WIDE = 8, GROUP = 4096 / sizeof(real_t) };
         }                                                                                                              \
     }
 
+/* Run the statement for each vector `v` of a piece. */
 #define FOR_WIDTH(v, width) _Pragma("GCC unroll 8") for (size_t v = 0; v < (width); v++)
 
 /* Run BODY on strips of `r` <= height rows: `i` is the first. */
@@ -49,7 +50,7 @@ enum { STRIP = 8, WIDE = 8, GROUP = 4096 / sizeof(real_t) };
 INLINE size_t strip_height(size_t count) { return STRIP * (GROUP / count); }
 
 /* Run BODY on blocks of SUM_BLOCK rows. */
-#define FOR_ROWS_BLOCKS(i0, i1, rows, ...)                                                                             \
+#define FOR_BLOCKS(i0, i1, rows, ...)                                                                                  \
     for (size_t i0 = 0; i0 < (rows); i0 += SUM_BLOCK) {                                                                \
         const size_t i1 = (rows) - i0 < SUM_BLOCK ? (rows) : i0 + SUM_BLOCK;                                           \
         __VA_ARGS__                                                                                                    \
@@ -61,10 +62,10 @@ INLINE vec_t column_vec(const real_t *array, size_t j, size_t n, real_t absent)
     return array ? vec_get(array + j, n, 0) : vec_set(absent);
 }
 
-INLINE void put_totals(real_t *array, const acc_t *total, acc_t factor, size_t count)
+INLINE void put_totals(real_t *array, const acc_t *total, size_t count)
 {
     for (size_t l = 0; l < count; l++)
-        array[l] = R(total[l] * factor);
+        array[l] = R(total[l]);
 }
 
 /* Zero the whole vectors that hold `count` elements. */
@@ -86,7 +87,7 @@ void FNN_NAME(column_sums)(const real_t *x, real_t *sums, size_t rows, size_t co
     FOR_GROUPS(j, count, begin, end, {
         acc_t total[GROUP];
         memset(total, 0, count * sizeof *total);
-        FOR_ROWS_BLOCKS(i0, i1, rows, {
+        FOR_BLOCKS(i0, i1, rows, {
             real_t part[GROUP];
             clear(part, count);
             FOR_STRIPS(i, r, strip_height(count), i0, i1, {
@@ -123,7 +124,7 @@ INLINE void scale_gradients(const real_t *x, const real_t *mean, const real_t *i
     acc_t sum_dy[GROUP], sum_dy_x[GROUP];
     memset(sum_dy, 0, count * sizeof *sum_dy);
     memset(sum_dy_x, 0, count * sizeof *sum_dy_x);
-    FOR_ROWS_BLOCKS(i0, i1, rows, {
+    FOR_BLOCKS(i0, i1, rows, {
         real_t part_dy[GROUP], part_dy_x[GROUP];
         clear(part_dy, count);
         clear(part_dy_x, count);
@@ -157,8 +158,8 @@ INLINE void scale_gradients(const real_t *x, const real_t *mean, const real_t *i
         add_to(sum_dy, part_dy, count);
         add_to(sum_dy_x, part_dy_x, count);
     })
-    put_totals(db + j, sum_dy, 1, count);
-    put_totals(dw + j, sum_dy_x, 1, count);
+    put_totals(db + j, sum_dy, count);
+    put_totals(dw + j, sum_dy_x, count);
 }
 
 void FNN_NAME(channel_scale_backward)(const real_t *x, const real_t *w, const real_t *dy, real_t *dx, real_t *dw,
@@ -172,26 +173,29 @@ void FNN_NAME(channel_scale_backward)(const real_t *x, const real_t *w, const re
     })
 }
 
-/* Of a group of columns: sum(x), sum((x - mean)^2), sum(dy), sum(dy (x - mean)), the mean being that of the same rows. */
+/* Of the rows seen so far of a group of columns: sum(x - pivot), sum((x - mean)^2), sum(dy), sum(dy (x - mean)), with the
+ * mean of the same rows. The pivot is the median of three rows, or 0 where that is not finite: where the mean is large
+ * beside the deviation, the means of strips themselves would be rounded too coarsely. */
 struct moments {
+    real_t pivot[GROUP];
     acc_t sum[GROUP], squares[GROUP], dy[GROUP], dy_x[GROUP];
 };
 struct block_moments {
     real_t sum[GROUP], squares[GROUP], dy[GROUP], dy_x[GROUP];
 };
 
-/* Take r more rows of a vector into the moments of a block; before of its rows are in it. dy may be NULL. */
-INLINE void add_strip(const real_t *x, const real_t *dy, size_t cols, size_t r, size_t n, size_t before,
+/* Take r more rows of a vector into the moments of a block, of which `before` rows are in them; dy may be NULL. */
+INLINE void add_strip(const real_t *x, const real_t *dy, size_t cols, size_t r, size_t n, size_t before, vec_t pivot,
                       struct block_moments *b, size_t l)
 {
     vec_t sum = {0}, squares = {0}, sum_dy = {0}, dy_x = {0};
 #pragma GCC unroll 8
     for (size_t k = 0; k < r; k++)
-        sum += vec_get(x + k * cols, n, 0);
+        sum += vec_get(x + k * cols, n, 0) - pivot;
     const vec_t mean = sum * (1 / R(r));
 #pragma GCC unroll 8
     for (size_t k = 0; k < r; k++) {
-        const vec_t centred = vec_get(x + k * cols, n, 0) - mean;
+        const vec_t centred = vec_get(x + k * cols, n, 0) - pivot - mean;
         squares += centred * centred;
         if (dy) {
             const vec_t d = vec_get(dy + k * cols, n, 0);
@@ -217,7 +221,13 @@ INLINE void add_strip(const real_t *x, const real_t *dy, size_t cols, size_t r, 
 /* The moments of `count` columns; x and dy point at the first of them. */
 INLINE void find_moments(const real_t *x, const real_t *dy, size_t rows, size_t cols, size_t count, struct moments *m)
 {
-    FOR_ROWS_BLOCKS(i0, i1, rows, {
+    FOR_VECTORS(l, n, 0, count, {
+        const real_t *middle = x + rows / 2 * cols, *last = x + (rows - 1) * cols;
+        const vec_t u = vec_get(x + l, n, 0), v = vec_get(middle + l, n, 0), w = vec_get(last + l, n, 0);
+        const vec_t median = vec_max(vec_min(u, v), vec_min(vec_max(u, v), w));
+        vec_store(m->pivot + l, vec_select(median - median == R(0), median, VEC(0)));
+    })
+    FOR_BLOCKS(i0, i1, rows, {
         struct block_moments b;
         clear(b.sum, count);
         clear(b.squares, count);
@@ -227,11 +237,12 @@ INLINE void find_moments(const real_t *x, const real_t *dy, size_t rows, size_t 
         }
         FOR_STRIPS(i, r, STRIP, i0, i1, {
             FOR_VECTORS(l, n, 0, count, {
-                const real_t *dys = dy ? dy + i * cols + l : NULL;
+                const real_t *xs = x + i * cols + l, *dys = dy ? dy + i * cols + l : NULL;
+                const vec_t pivot = vec_load(m->pivot + l);
                 if (r == STRIP)
-                    add_strip(x + i * cols + l, dys, cols, STRIP, n, i - i0, &b, l);
+                    add_strip(xs, dys, cols, STRIP, n, i - i0, pivot, &b, l);
                 else
-                    add_strip(x + i * cols + l, dys, cols, r, n, i - i0, &b, l);
+                    add_strip(xs, dys, cols, r, n, i - i0, pivot, &b, l);
             })
         })
         const acc_t share = (acc_t)(i1 - i0) / (acc_t)i1, weight = share * (acc_t)i0;
@@ -287,7 +298,7 @@ void FNN_NAME(batch_norm_forward)(const real_t *x, const real_t *w, const real_t
         find_moments(x + j, NULL, rows, cols, count, &m);
         for (size_t l = 0; l < count; l++) {
             const acc_t variance = m.squares[l] / (acc_t)rows;
-            mean[j + l] = centre[l] = R(m.sum[l] / (acc_t)rows);
+            mean[j + l] = centre[l] = R(m.pivot[l] + m.sum[l] / (acc_t)rows);
             var[j + l] = R(variance);
             scale[l] = R(1 / __builtin_sqrt(variance + eps)) * (w ? w[j + l] : 1);
         }
@@ -304,7 +315,8 @@ void FNN_NAME(batch_norm_backward)(const real_t *x, const real_t *w, const real_
         real_t centre[GROUP], scale[GROUP], slope[GROUP], mean_dy[GROUP];
         find_moments(x + j, dy + j, rows, cols, count, &m);
         for (size_t l = 0; l < count; l++) {
-            const acc_t inverse = 1 / __builtin_sqrt(m.squares[l] / (acc_t)rows + eps), mean = m.sum[l] / (acc_t)rows;
+            const acc_t inverse = 1 / __builtin_sqrt(m.squares[l] / (acc_t)rows + eps);
+            const acc_t mean = m.pivot[l] + m.sum[l] / (acc_t)rows;
             acc_t dy_xhat = m.dy_x[l] * inverse;
             if (!__builtin_isfinite(dy_xhat)) { /* an infinite dy times the differences of means may have given NaN */
                 dy_xhat = 0;
