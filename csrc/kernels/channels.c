@@ -45,9 +45,9 @@ enum { STRIP = 8, WIDE = 8, GROUP = 4096 / sizeof(real_t) };
         __VA_ARGS__                                                                                                    \
     }
 
-/* Rows of a strip of `count` columns that is at most 32 KB, as is one of a whole group. Threads may have groups of
+/* Rows of a strip of `count` columns: at most 64 KB, little beside the second-level cache. Threads may have groups of
  * different widths: a sum takes its rows one by one, in whatever strips. */
-INLINE size_t strip_height(size_t count) { return STRIP * (GROUP / count); }
+INLINE size_t strip_height(size_t count) { return 2 * STRIP * (GROUP / count); }
 
 /* Run BODY on blocks of SUM_BLOCK rows. */
 #define FOR_BLOCKS(i0, i1, rows, ...)                                                                                  \
