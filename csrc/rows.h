@@ -38,8 +38,8 @@ INLINE real_t row_max(const real_t *x, size_t cols)
 INLINE acc_t sum_of_four(const vec_t s[4]) { return vec_sum((s[0] + s[1]) + (s[2] + s[3])); }
 
 /* sum(exp(x - max)), and in the same sweep *weighted = sum(exp(x - max) dy) or, with `plain`, sum(dy). e gets the
- * exponentials; e or weighted may be NULL. Meanwhile the next row is fetched, which the processor does not foresee where
- * a page begins; that the last row has none does no harm. */
+ * exponentials; e or weighted may be NULL. Meanwhile the next row is fetched, which the processor does not foresee
+ * where a page begins; that the last row has none does no harm. */
 INLINE acc_t row_exp(const real_t *x, real_t max, real_t *e, size_t cols, const real_t *dy, int plain, acc_t *weighted)
 {
     acc_t sum = 0, other = 0;

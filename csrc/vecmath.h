@@ -224,8 +224,8 @@ INLINE vec_t vec_erf(vec_t x)
  * in absolute terms the error is at most 8e-8 (float) or 1.3e-16 (double).
  * In the tail, exp(-a^2/2) times a polynomial of t = 1 / (1 + CDF_SCALE a), a = |x|. The polynomial's argument is
  * t - CDF_SCALE by way of 1 - t, which is more accurate where the polynomial is steep. The exponent needs a^2 to twice
- * the precision: FMA gives what the rounding of a product leaves; without it, the square of a's upper half is exact, and
- * the rest is small. *bell is exp(-x^2/2), which the tail needs. */
+ * the precision: FMA gives what the rounding of a product leaves; without it, the square of a's upper half is exact,
+ * and the rest is small. *bell is exp(-x^2/2), which the tail needs. */
 INLINE vec_t normal_cdf_and_bell(vec_t x, vec_t *bell)
 {
     vec_t a = vec_min(VEC(CDF_ZERO), vec_abs(x));

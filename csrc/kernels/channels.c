@@ -173,9 +173,9 @@ void FNN_NAME(channel_scale_backward)(const real_t *x, const real_t *w, const re
     })
 }
 
-/* Of the rows seen so far of a group of columns: sum(x - pivot), sum((x - mean)^2), sum(dy), sum(dy (x - mean)), with the
- * mean of the same rows. The pivot is the median of three rows, or 0 where that is not finite: where the mean is large
- * beside the deviation, the means of strips themselves would be rounded too coarsely. */
+/* Of the rows seen so far of a group of columns: sum(x - pivot), sum((x - mean)^2), sum(dy), sum(dy (x - mean)), with
+ * the mean of the same rows. The pivot is the median of three rows, or 0 where that is not finite: where the mean is
+ * large beside the deviation, the means of strips themselves would be rounded too coarsely. */
 struct moments {
     real_t pivot[GROUP];
     acc_t sum[GROUP], squares[GROUP], dy[GROUP], dy_x[GROUP];
