@@ -1,6 +1,6 @@
 /* GEMM: which provider serves, how it is split over threads; the only file that sees cblas.
  *
- * FNN_BLAS_PREFIX is the prefix of the BLAS's symbols (scipy_ for the vendored OpenBLAS), and absent without a BLAS.
+ * The own kernels are gemm_tiles and gemm_dots of ops.def. FNN_BLAS_PREFIX is the prefix of the BLAS's symbols (scipy_ for the vendored OpenBLAS), and absent without a BLAS.
  */
 #include "fnn.h"
 #include "threads.h"
@@ -8,13 +8,7 @@
 #include <limits.h>
 #include <string.h>
 
-void fnn_gemm_native(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
-                     ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t k, int accumulate,
-                     size_t begin, size_t end);
-void fnn_transpose(int type, const void *x, ptrdiff_t step, void *y, size_t rows, size_t cols);
 void fnn_blas_init(void);
-
-enum { TURN_COLUMNS = 192 }; /* of C: fewer panels do not pay for turning A */
 
 static int provider = FNN_GEMM_AUTO;
 
@@ -25,10 +19,21 @@ struct gemm { /* C (m, n) = A (m, k) B (k, n) + bias; strides in elements */
     int type;
     const char *a, *b, *bias;
     char *c;
-    ptrdiff_t a_row, a_col, b_row, b_col, c_row;
+    ptrdiff_t a_row, a_col, b_row, b_col, c_row, c_col; /* c_row or c_col is 1; the bias goes along that axis */
     size_t m, n, k, size; /* size: bytes of an element */
     int accumulate;
 };
+
+/* The same product by its transposes: C^T = B^T A^T. */
+static struct gemm turned(struct gemm g)
+{
+    struct gemm t = g;
+    t.a = g.b, t.a_row = g.b_col, t.a_col = g.b_row;
+    t.b = g.a, t.b_row = g.a_col, t.b_col = g.a_row;
+    t.c_row = g.c_col, t.c_col = g.c_row;
+    t.m = g.n, t.n = g.m;
+    return t;
+}
 
 /* Columns (or, by_rows, rows) [begin, end) of the product as a product of its own. */
 static struct gemm part(struct gemm g, int by_rows, size_t begin, size_t end)
@@ -40,28 +45,61 @@ static struct gemm part(struct gemm g, int by_rows, size_t begin, size_t end)
         g.m = end - begin;
     } else {
         g.b += skip * g.b_col * size;
-        g.c += skip * size;
-        g.bias = g.bias ? g.bias + skip * size : NULL;
+        g.c += skip * g.c_col * size;
         g.n = end - begin;
     }
+    if (g.bias && by_rows == (g.c_col != 1))
+        g.bias += skip * size;
     return g;
 }
 
-static void native(struct gemm g)
+/* ---- the own kernels ----
+ *
+ * Which of the two serves, and when the transposed product is the cheaper one, was measured at the shapes of
+ * `make bench-gemm` in the three forms of a linear layer, f32 and f64, AVX-512. */
+
+enum { DOTS_MOST = 24, PACKED_COLUMNS = 2048 /* bytes of a row */, PACKED_DEPTH = 1024 /* rows */ };
+
+static size_t whole(size_t count, size_t of) { return (count + of - 1) / of * of; }
+
+/* Where columns are so few that tiles would leave three lanes of ten idle, and rows long enough for sums of lanes. */
+static int narrow(const struct gemm *g)
 {
-    /* A transposed A is read along its columns again for every panel of B, which costs more than turning it once. */
-    char *turned = NULL;
-    if (g.a_col != 1 && g.a_row == 1 && g.n >= TURN_COLUMNS && g.k >= 32)
-        turned = fnn_pool_alloc(g.m * g.k * g.size);
-    if (turned) {
-        fnn_transpose(g.type, g.a, g.a_col, turned, g.m, g.k);
-        g.a = turned;
-        g.a_row = (ptrdiff_t)g.k;
-        g.a_col = 1;
+    return g->n <= DOTS_MOST && 10 * g->n < 7 * whole(g->n, 64 / g->size);
+}
+static int dots_pay(const struct gemm *g)
+{
+    return g->a_col == 1 && narrow(g) && g->k * g->size >= 512 && g->n * (g->k * g->size + 64) <= FNN_GEMM_SPACE;
+}
+
+/* A B whose columns are contiguous is transposed while it is packed; turned, it is the A that tiles read as it is, and A
+ * and C are transposed instead. */
+static int turning_pays(const struct gemm *g)
+{
+    const double rows = (double)g->m, cols = (double)g->n, deep = (double)g->k;
+    return g->a_col == 1 ? g->b_col != 1 && deep * cols > 1.3 * rows * (cols + deep) : narrow(g) && g->m > 2 * g->n;
+}
+
+static void tiles(struct gemm g)
+{
+    char *space = NULL;
+    if (g.n * g.size >= PACKED_COLUMNS || (g.a_col != 1 && g.k >= PACKED_DEPTH))
+        space = fnn_pool_alloc(FNN_GEMM_SPACE);
+    fnn_gemm_tiles(g.type, g.a, g.a_row, g.a_col, g.b, g.b_row, g.b_col, g.bias, g.c, g.c_row, g.c_col, g.m, g.k,
+                   g.accumulate, space, 0, g.n);
+    fnn_pool_free(space);
+}
+
+static void dots(struct gemm g)
+{
+    char *space = fnn_pool_alloc(g.n * (g.k * g.size + 64));
+    if (!space) {
+        tiles(g);
+        return;
     }
-    fnn_gemm_native(g.type, g.a, g.a_row, g.a_col, g.b, g.b_row, g.b_col, g.bias, g.c, g.c_row, g.m, g.k,
-                    g.accumulate, 0, g.n);
-    fnn_pool_free(turned);
+    fnn_gemm_dots(g.type, g.a, g.a_row, g.b, g.b_row, g.b_col, g.bias, g.c, g.c_row, g.c_col, g.n, g.k, g.accumulate,
+                  space, 0, g.m);
+    fnn_pool_free(space);
 }
 
 #ifdef FNN_BLAS_PREFIX
@@ -107,19 +145,16 @@ static int leading(size_t rows, size_t cols, ptrdiff_t row, ptrdiff_t col, int *
     return (col == 1 || row == 1) && lead >= least && lead > 0 && lead <= INT_MAX ? (int)lead : 0;
 }
 
-/* Measured with both at (batch, in, out) from (1, 784, 256) to (512, 2048, 2048) and (10000, 784, 256), in the three
- * forms of a linear layer with either layout of the weight, f32 and f64, AVX-512, `make bench-gemm`. Where A goes along
- * its rows (forward, gradient by the input) the own kernel wins by 5 to 60 %, up to 2 times with 10 columns, but for a
- * few rows or columns, which leave its tiles empty, and very large products, which are level or lose up to a third. For
- * gradients of a weight it wins by 3 to 10 % (with 10 columns by half) while C fits in L2 and k is neither too short to
- * pay for reading and writing C nor long; else it loses, by 5 % in f32, by up to a half where C is far larger. */
+/* Measured like the choice between the own kernels. Where A goes along its rows (forward, gradient by the input) the own
+ * ones win by 5 to 60 %, up to 3 times with few rows or columns; OpenBLAS wins by 3 to 20 % where B is far larger than
+ * L2, and by a third with a single row and contiguous columns of B. For gradients of a weight both are level, from
+ * OpenBLAS's 25 to the own kernel's 30 %, and OpenBLAS wins where k is too short to pay for reading and writing C, or
+ * long, or C is large. */
 static int blas_pays(const struct gemm *g)
 {
-    if (g->m < 8 || g->n < 8)
-        return 1;
-    if (g->a_col != 1)
-        return g->k < 64 || g->k > 256 || g->n < 32 || g->m * g->n > (g->size == 8 ? 1 << 18 : 1 << 16);
-    return (double)g->m * (double)g->n * (double)g->k > 1 << 28;
+    if (g->a_col == 1)
+        return (double)g->k * (double)g->n * (double)g->size > 8 << 20 || (g->m == 1 && g->b_col != 1);
+    return g->k < 64 || g->k > 1024 || g->m * g->n * g->size >= 1 << 20;
 }
 
 static int blas_serves(const struct gemm *g)
@@ -151,7 +186,7 @@ int fnn_has_blas(void) { return 0; }
 const char *fnn_blas_config(void) { return ""; }
 void fnn_blas_init(void) {}
 static int blas_serves(const struct gemm *g) { return (void)g, 0; }
-static void blas(struct gemm g) { native(g); }
+static void blas(struct gemm g) { tiles(g); }
 #endif
 
 /* How a product is cut for threads. The own kernel sums alike wherever a share begins. OpenBLAS does so where shares
@@ -162,34 +197,36 @@ enum { BLAS_SHARE = 1 << 22, STEP = 64, STEP_F64 = 192, OWN_STEP = 32 };
 
 static const double OWN_NS = 2.0 / 100; /* of one multiply-add, at 100 GFLOP/s, to estimate what a product costs */
 
-static void run(struct gemm g, int by_blas)
-{
-    if (by_blas)
-        blas(g);
-    else
-        native(g);
-}
-
 void fnn_gemm(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
               ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t n, size_t k, int accumulate)
 {
-    const struct gemm g = {type,  a,     b,     bias,  c, a_row, a_col, b_row, b_col,
-                           c_row, m,     n,     k,     type == FNN_TYPE_F64 ? 8 : 4, accumulate};
-    const int by_blas = blas_serves(&g), f64 = by_blas && type == FNN_TYPE_F64;
-    const int by_rows = f64 ? m >= 2 * STEP_F64 : m > n;
-    const size_t longer = by_rows ? m : n;
+    struct gemm g = {type,  a,     b, bias, c, a_row, a_col, b_row, b_col, c_row, 1, m, n, k,
+                     type == FNN_TYPE_F64 ? 8 : 4, accumulate};
+    void (*run)(struct gemm) = tiles;
+    if (blas_serves(&g)) {
+        run = blas;
+    } else {
+        const struct gemm t = turned(g);
+        const int can_turn = g.c_row != 1; /* else both strides are 1, and nothing says where the bias goes */
+        if (can_turn && !dots_pay(&g) && (dots_pay(&t) || turning_pays(&g)))
+            g = t;
+        run = dots_pay(&g) ? dots : tiles;
+    }
+    const int f64 = run == blas && type == FNN_TYPE_F64;
+    const int by_rows = run == dots || (f64 ? g.m >= 2 * STEP_F64 : g.m > g.n);
+    const size_t longer = by_rows ? g.m : g.n;
     const double work = (double)m * (double)n * (double)k;
-    const double ns = by_blas ? work / BLAS_SHARE * FNN_NS_PER_THREAD : work * OWN_NS;
+    const double ns = run == blas ? work / BLAS_SHARE * FNN_NS_PER_THREAD : work * OWN_NS;
     if (f64 && !by_rows && work >= 2.0 * BLAS_SHARE && n >= 2 * STEP) {
         const size_t half = (n / 2 + STEP - 1) / STEP * STEP;
         FNN_PARALLEL(2, 1, ns, {
             for (size_t i = begin; i < end; i++)
-                run(part(g, 0, i * half, i ? n : half), 1);
+                blas(part(g, 0, i * half, i ? n : half));
         })
     } else {
-        FNN_PARALLEL(longer, f64 ? STEP_F64 : by_blas ? STEP : OWN_STEP, ns, {
+        FNN_PARALLEL(longer, f64 ? STEP_F64 : run == blas ? STEP : OWN_STEP, ns, {
             if (begin < end)
-                run(part(g, by_rows, begin, end), by_blas);
+                run(part(g, by_rows, begin, end));
         })
     }
 }

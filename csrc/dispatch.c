@@ -2,8 +2,8 @@
 #include "fnn.h"
 #include "threads.h"
 
-#define KERNEL(name, params) void (*name)(FNN_STRIP params, size_t begin, size_t end);
-#define OP(name, params, args, unit, ns) KERNEL(name, params)
+#define KERNEL(name, params, args) void (*name)(FNN_STRIP params, size_t begin, size_t end);
+#define OP(name, params, args, unit, ns) KERNEL(name, params, args)
 #define real_t float
 struct fnn_table_f32 {
 #include "ops.def"
@@ -83,7 +83,14 @@ int fnn_isa(void) { return chosen; }
 void fnn_set_isa(int isa) { chosen = isa; }
 
 #define real_t void
-#define KERNEL(name, params)
+#define KERNEL(name, params, args)                                                                                     \
+    void fnn_##name(int type, FNN_STRIP params, size_t begin, size_t end)                                              \
+    {                                                                                                                  \
+        if (type == FNN_TYPE_F64)                                                                                      \
+            tables[chosen].f64->name(FNN_STRIP args, begin, end);                                                      \
+        else                                                                                                           \
+            tables[chosen].f32->name(FNN_STRIP args, begin, end);                                                      \
+    }
 #define OP(name, params, args, unit, ns)                                                                               \
     void fnn_##name(int type, FNN_STRIP params, size_t units)                                                          \
     {                                                                                                                  \
@@ -99,24 +106,6 @@ void fnn_set_isa(int isa) { chosen = isa; }
 #undef real_t
 #undef OP
 #undef KERNEL
-
-void fnn_transpose(int type, const void *x, ptrdiff_t step, void *y, size_t rows, size_t cols)
-{
-    if (type == FNN_TYPE_F64)
-        tables[chosen].f64->transpose(x, step, y, cols, 0, rows);
-    else
-        tables[chosen].f32->transpose(x, step, y, cols, 0, rows);
-}
-
-void fnn_gemm_native(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
-                     ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t k, int accumulate,
-                     size_t begin, size_t end)
-{
-    if (type == FNN_TYPE_F64)
-        tables[chosen].f64->gemm(a, a_row, a_col, b, b_row, b_col, bias, c, c_row, m, k, accumulate, begin, end);
-    else
-        tables[chosen].f32->gemm(a, a_row, a_col, b, b_row, b_col, bias, c, c_row, m, k, accumulate, begin, end);
-}
 
 void fnn_blas_init(void);
 void fnn_threads_init(void);

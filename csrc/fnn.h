@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 enum fnn_type { FNN_TYPE_F32, FNN_TYPE_F64 };
-enum { FNN_SUM_CHUNK = 4096, FNN_DROPOUT_CHUNK = 1024 };
+enum { FNN_SUM_CHUNK = 4096, FNN_DROPOUT_CHUNK = 1024, FNN_GEMM_SPACE = 9 << 17 };
 
 enum fnn_unary {
 #define UNARY(name, value, gradient) FNN_UNARY_##name,
@@ -33,13 +33,13 @@ extern const char *const fnn_loss_names[FNN_LOSS_COUNT];
 
 #define real_t void
 #define OP(name, params, args, unit, ns) void fnn_##name(int type, FNN_STRIP params, size_t units);
-#define KERNEL(name, params)
+#define KERNEL(name, params, args) void fnn_##name(int type, FNN_STRIP params, size_t begin, size_t end);
 #include "ops.def"
 #undef real_t
 #undef OP
 #undef KERNEL
 
-/* C (m, n) = A (m, k) B (k, n) + bias, or += where accumulate is set; see `gemm` in ops.def. */
+/* C (m, n) = A (m, k) B (k, n) + bias, or += where accumulate is set; see `gemm_tiles` in ops.def. */
 void fnn_gemm(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
               ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t n, size_t k,
               int accumulate);

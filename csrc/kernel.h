@@ -218,8 +218,8 @@ enum { SUM_BLOCK = 256 };
 
 /* The prototypes of this variant's kernels. */
 #define FNN_STRIP(...) __VA_ARGS__
-#define KERNEL(name, params) void FNN_NAME(name)(FNN_STRIP params, size_t begin, size_t end);
-#define OP(name, params, args, unit, ns) KERNEL(name, params)
+#define KERNEL(name, params, args) void FNN_NAME(name)(FNN_STRIP params, size_t begin, size_t end);
+#define OP(name, params, args, unit, ns) KERNEL(name, params, args)
 #include "ops.def"
 #undef OP
 #undef KERNEL
