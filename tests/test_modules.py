@@ -98,6 +98,27 @@ def test_modules_of_ones_own_run_inside_sequential():
     assert_same_bits(model.grad_parameters(), [grad for part in parts for grad in part.grad_parameters()])
 
 
+@pytest.mark.parametrize("first", [Square, lambda: Residual(4), lambda: nn.Sequential(nn.Linear(4, 4, rng=3))])
+def test_gradients_of_parameters_alone_are_those_of_backward(first):
+    model = nn.Sequential(first(), *network()).astype(np.float64)
+    model.forward(X)
+    model.zero_grad()
+    model.backward(X, DY)
+    expected, kept = copy.deepcopy(model.grad_parameters()), model.grad_input
+    model.zero_grad()
+    model.acc_grad_params(X, DY)
+    assert_same_bits(model.grad_parameters(), expected)
+    assert model.grad_input is kept
+
+
+def test_gradients_of_parameters_alone_leave_out_the_gradient_by_the_data(monkeypatch):
+    model = network()
+    model.forward(X)
+    monkeypatch.setattr(model[0], "update_grad_input", lambda *_: pytest.fail("nobody asked for it"))
+    model.acc_grad_params(X, DY)
+    assert model[0].grad_weight.any()
+
+
 def test_their_gradients_are_the_derivatives():
     model = network()
     model.forward(X)

@@ -31,7 +31,7 @@ SETTINGS = {
     "set_isa", "set_num_threads", "set_thread_limit",
 }  # fmt: skip
 REFERENCE_ONLY = {"philox4x32"}
-ON_LISTS = {"momentum_updates", "adam_updates"}  # tests/test_updates_of_lists.py
+ON_LISTS = {"sgd_updates", "adam_updates"}  # tests/test_updates_of_lists.py
 
 operations = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)

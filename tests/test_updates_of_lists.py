@@ -8,9 +8,33 @@ from support import Subclass, read_only
 
 from fastnn import backend, reference
 
-STEPS = {  # name: (its function for one parameter, states, settings of both)
-    "momentum_updates": ("momentum_update", 1, (0.125, 0.875)),
-    "adam_updates": ("adam_update", 2, (0.125, 0.875, 0.96875, 2.0**-20)),
+
+def sgd(ops, param, grad, velocity):
+    ops.sgd_update(param, grad, velocity, 0.125, 0.875, 0.25, 0.5, True, False)
+
+
+def momentum(ops, param, grad, velocity):
+    ops.momentum_update(param, grad, velocity, 0.125, 0.875)
+
+
+def plain(ops, param, grad):
+    ops.sgd_update(param, grad, None, 0.125, 0.0, 0.0, 0.5, False, False)
+
+
+def adam(ops, param, grad, mean, square):
+    ops.adam_update(param, grad, mean, square, None, 0.125, 0.875, 0.96875, 2.0**-20, 0.5, False, 3)
+
+
+def adamw(ops, param, grad, mean, square):
+    ops.adam_update(param, grad, mean, square, None, 0.125, 0.875, 0.96875, 2.0**-20, 0.5, True, 3)
+
+
+STEPS = {  # (name of the update of lists, its settings, the update of one parameter, number of its states)
+    "sgd": ("sgd_updates", (0.125, 0.875, 0.75, 0.5, True), sgd, 1),
+    "momentum": ("sgd_updates", (1.0, 0.875, 0.125, 0.0, False), momentum, 1),
+    "no momentum": ("sgd_updates", (0.125, 0.0, 1.0, 0.5, False), plain, 0),
+    "adam": ("adam_updates", (0.125, 0.875, 0.96875, 2.0**-20, 0.5, False, 3), adam, 2),
+    "adamw": ("adam_updates", (0.125, 0.875, 0.96875, 2.0**-20, 0.5, True, 3), adamw, 2),
 }
 
 
@@ -21,7 +45,7 @@ def ops(request):
     return backend._core if request.param == "native" else reference
 
 
-@pytest.fixture(params=STEPS)
+@pytest.fixture(params=STEPS.values(), ids=STEPS.keys())
 def step(request):
     return request.param
 
@@ -46,28 +70,24 @@ def arrays_of(params, grads, states):
 
 
 def call(ops, step, params, grads, states):
-    _, _, settings = STEPS[step]
-    counted = (3,) if step == "adam_updates" else ()
-    return getattr(ops, step)(params, grads, *states, *settings, *counted)
+    name, settings, _, _ = step
+    return getattr(ops, name)(params, grads, *(states or [None]), *settings)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_each_parameter_gets_its_update(ops, step, dtype):
-    single, count, settings = STEPS[step]
+    _, _, single, count = step
     params, grads, states = made(dtype, count)
     expected = copy.deepcopy((params, grads, states))
     for i, (p, g) in enumerate(reference.updates._flat(expected[0], expected[1])):
-        if step == "adam_updates":
-            ops.adam_update(p, g, expected[2][0][i], expected[2][1][i], None, *settings, 0.0, False, 3)
-        else:
-            getattr(ops, single)(p, g, expected[2][0][i], *settings)
+        single(ops, p, g, *(state[i] for state in expected[2]))
     assert call(ops, step, params, grads, states) is True
     for got, want in zip(arrays_of(params, grads, states), arrays_of(*expected), strict=True):
         np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps)
 
 
 def test_pairs_end_with_the_shorter_list(ops, step):
-    params, grads, states = made(states=STEPS[step][1])
+    params, grads, states = made(states=step[3])
     before = params[-1].copy()
     assert call(ops, step, params, grads[:2], states) is True
     np.testing.assert_array_equal(params[-1], before)
@@ -89,8 +109,10 @@ SPOILT = {
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 @pytest.mark.parametrize("which", ["param", "grad", "state"])
 def test_nothing_is_changed_where_one_array_is_not_ordinary(ops, step, spoil, which):
-    params, grads, states = made(states=STEPS[step][1])
+    params, grads, states = made(states=step[3])
     if which == "state":
+        if not states:
+            pytest.skip("plain gradient descent has no state")
         states[-1][2] = spoil(states[-1][2])
     else:
         part = params if which == "param" else grads
@@ -105,14 +127,15 @@ def test_nothing_is_changed_where_one_array_is_not_ordinary(ops, step, spoil, wh
 
 
 def test_what_cannot_be_written_or_found_is_refused(ops, step):
-    count = STEPS[step][1]
+    count = step[3]
     params, grads, states = made(states=count)
     params[-1] = read_only(params[-1])
     assert call(ops, step, params, grads, states) is False
     params, grads, states = made(states=count)
-    del states[0][3]
-    assert call(ops, step, params, grads, states) is False
-    assert call(ops, step, params, grads, [None] * count) is False
+    if states:
+        del states[0][3]
+        assert call(ops, step, params, grads, states) is False
+        assert call(ops, step, params, grads, [3] * count) is False
     assert call(ops, step, "words", grads, states) is False
     assert call(ops, step, params, [grads[0], grads[1][:0], 3, grads[3]], states) is False
     assert call(ops, step, [], [], [{}] * count) is True

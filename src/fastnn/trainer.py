@@ -15,6 +15,7 @@ import numpy as np
 from .arguments import positive_int
 from .data import batches
 from .nn import CrossEntropyLoss, NLLLoss
+from .nn.containers import accumulate
 from .optim.lr_scheduler import ReduceLROnPlateau
 from .random import generator
 
@@ -231,7 +232,7 @@ class Trainer:
         self.model.zero_grad()
         output = self.model.forward(x)
         loss = self.criterion.forward(output, y)
-        self.model.backward(x, self.criterion.backward(output, y))
+        accumulate(self.model, x, self.criterion.backward(output, y))
         self.optimizer.step()
         return loss, output
 

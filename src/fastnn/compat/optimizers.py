@@ -44,7 +44,10 @@ def sgd_momentum(variables: Any, gradients: Any, config: Mapping[str, Any], stat
     """
     rate, momentum = _settings("sgd_momentum", config, "learning_rate", "momentum")
     _dict("sgd_momentum", "state", state)
-    if backend.ops.momentum_updates(variables, gradients, state.get("accumulated_grads"), rate, momentum):
+    velocities = state.get("accumulated_grads")  # the learning rate is within them
+    if isinstance(velocities, dict) and backend.ops.sgd_updates(
+        variables, gradients, velocities, 1.0, momentum, rate, 0.0, False
+    ):
         return
     arrays = _checked("sgd_momentum", variables, gradients)
     (velocities,) = _states("sgd_momentum", state, ("accumulated_grads",), arrays)
@@ -91,7 +94,7 @@ def adam_optimizer(variables: Any, gradients: Any, config: Mapping[str, Any], st
     step = integer("adam_optimizer", "state['t']", state.get("t", 0), low=0) + 1
     epsilon /= math.sqrt(1 - beta2**step)  # the back end corrects sqrt(v) itself, before it adds epsilon
     settings = rate, beta1, beta2, epsilon
-    if backend.ops.adam_updates(variables, gradients, state.get("m"), state.get("v"), *settings, step):
+    if backend.ops.adam_updates(variables, gradients, state.get("m"), state.get("v"), *settings, 0.0, False, step):
         state["t"] = step
         return
     arrays = _checked("adam_optimizer", variables, gradients)

@@ -115,28 +115,32 @@ cdef list _states_of(list flat, object states):
     return found
 
 
-def momentum_updates(params, grads, velocities, double lr, double momentum):
+def sgd_updates(params, grads, velocities, double lr, double momentum, double share, double weight_decay,
+                bint nesterov):
     cdef list flat = []
     cdef list vs
     cdef ndarray p, g, v
     cdef Py_ssize_t i
     if not _flatten(params, grads, flat):
         return False
-    vs = _states_of(flat, velocities)
+    vs = [None] * (len(flat) // 2) if velocities is None else _states_of(flat, velocities)
     if vs is None:
         return False
     for i in range(len(vs)):
         p, g, v = flat[2 * i], flat[2 * i + 1], vs[i]
         with nogil:
-            fnn_sgd_update(type_of(p), data(p), data(g), data(v), 1, momentum, lr, 0, False, False, size_of(p))
+            fnn_sgd_update(type_of(p), data(p), data(g), data(v), lr, momentum, share, weight_decay, nesterov, False,
+                           size_of(p))
     return True
 
 
-def adam_updates(params, grads, means, squares, double lr, double beta1, double beta2, double eps, long step):
+def adam_updates(params, grads, means, squares, double lr, double beta1, double beta2, double eps,
+                 double weight_decay, bint decoupled, long step):
     cdef list flat = []
     cdef list ms, vs
     cdef ndarray p, g, m, v
     cdef Py_ssize_t i
+    cdef double shrink = 1 - lr * weight_decay if decoupled else 1, decay = 0 if decoupled else weight_decay
     cdef double step_size = lr / (1 - pow(beta1, step)), root_scale = 1 / sqrt(1 - pow(beta2, step))
     if not _flatten(params, grads, flat):
         return False
@@ -146,8 +150,8 @@ def adam_updates(params, grads, means, squares, double lr, double beta1, double 
     for i in range(len(vs)):
         p, g, m, v = flat[2 * i], flat[2 * i + 1], ms[i], vs[i]
         with nogil:
-            fnn_adam_update(type_of(p), data(p), data(g), data(m), data(v), NULL, 1, 0, beta1, beta2, step_size,
-                            root_scale, eps, size_of(p))
+            fnn_adam_update(type_of(p), data(p), data(g), data(m), data(v), NULL, shrink, decay, beta1, beta2,
+                            step_size, root_scale, eps, size_of(p))
     return True
 
 

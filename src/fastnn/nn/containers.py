@@ -10,6 +10,8 @@ import numpy as np
 from ..arguments import integer
 from .module import Array, Module, from_config
 
+Visit = Callable[[Module, Array, Array], Array]
+
 
 class Sequential(Module):
     """Layers one after another: the output of each is the input of the next.
@@ -85,16 +87,20 @@ class Sequential(Module):
         return self._reverse(input, grad_output, _update_grad_input)
 
     def acc_grad_params(self, input: Array, grad_output: Array) -> None:
-        """Add to the gradients of all layers; `grad_input` stays as it is."""
-        self._reverse(input, grad_output, _acc_grad_params)
+        """Add to the gradients of all layers: `backward` without the gradient by the input of the first layer.
 
-    def _reverse(self, input: Array, grad_output: Array, visit: Callable[[Module, Array, Array], Array]) -> Array:
+        In training that is the gradient by the data, which nobody needs. `grad_input` stays as it is.
+        """
+        self._reverse(input, grad_output, _backward, accumulate)
+
+    def _reverse(self, input: Array, grad_output: Array, visit: Visit, last: Visit | None = None) -> Array:
+        last = last or visit
         inputs = self._inputs_at(input)
         index = len(inputs)
         try:
             while index:
                 index -= 1
-                grad_output = visit(self._layers[index], inputs[index], grad_output)
+                grad_output = (visit if index else last)(self._layers[index], inputs[index], grad_output)
         except Exception as error:
             self._note(error, index)
             raise
@@ -210,6 +216,10 @@ def _update_grad_input(layer: Module, input: Array, grad_output: Array) -> Array
     return layer.update_grad_input(input, grad_output)
 
 
-def _acc_grad_params(layer: Module, input: Array, grad_output: Array) -> Array:
-    layer.acc_grad_params(input, grad_output)
-    return layer.update_grad_input(input, grad_output)
+def accumulate(model: Module, input: Array, grad_output: Array) -> Array:
+    """Add to the gradients of the parameters, with no more work than that needs; returns `grad_output`."""
+    if type(model).backward in (Module.backward, Sequential.backward):
+        model.acc_grad_params(input, grad_output)
+    else:  # a class of the user's that may have no hooks
+        model.backward(input, grad_output)
+    return grad_output

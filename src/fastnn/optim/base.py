@@ -99,6 +99,10 @@ class Optimizer:
         """Update one parameter in place; `first` if its state arrays, or some of them, are new."""
         raise NotImplementedError(f"{type(self).__name__}: expected update_param in the class, got none")
 
+    def update_all(self, params: list[Array], grads: list[Array], states: list[State]) -> bool:
+        """Update all parameters in one call, none for the first time; False if that cannot be: nothing is changed."""
+        return False
+
     # The step
 
     def step(self) -> None:
@@ -114,6 +118,11 @@ class Optimizer:
             counts = f"{len(grads)} and {len(params)}"
             raise ValueError(f"{type(self).__name__}: expected as many gradients as parameters, got {counts}")
         names, work = self._state_names(), []
+        states = [entry for entry in map(self.state.get, range(len(params))) if entry and entry.keys() >= {*names}]
+        if len(states) == len(params) and self.update_all(params, grads, states):
+            for state in states:
+                state["step"] += 1
+            return
         for index, (param, grad) in enumerate(zip(params, grads, strict=True)):
             state = self.state.get(index) or {"step": 0}
             arrays = [state[name] for name in names if name in state] if names else ()

@@ -88,6 +88,12 @@ class SGD(Optimizer):
             param, grad, velocity, self.lr, self.momentum, self.dampening, self.weight_decay, self.nesterov, first
         )
 
+    def update_all(self, params: list[Array], grads: list[Array], states: list[State]) -> bool:
+        velocities = _by_index(states, "momentum_buffer") if self.momentum else None
+        return backend.ops.sgd_updates(
+            params, grads, velocities, self.lr, self.momentum, 1 - self.dampening, self.weight_decay, self.nesterov
+        )
+
 
 class Adam(Optimizer):
     """Adam: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, p -= lr m' / (sqrt(v') + eps), m' and v' bias-corrected.
@@ -163,6 +169,24 @@ class Adam(Optimizer):
             self.weight_decay,
             self._decoupled,
             state["step"],
+        )
+
+    def update_all(self, params: list[Array], grads: list[Array], states: list[State]) -> bool:
+        steps = {state["step"] for state in states}
+        if self.amsgrad or len(steps) != 1:
+            return False
+        means, squares = _by_index(states, "exp_avg"), _by_index(states, "exp_avg_sq")
+        return backend.ops.adam_updates(
+            params,
+            grads,
+            means,
+            squares,
+            self.lr,
+            *self.betas,
+            self.eps,
+            self.weight_decay,
+            self._decoupled,
+            steps.pop() + 1,
         )
 
 
@@ -351,3 +375,7 @@ class Adagrad(Optimizer):
     def update_param(self, param: Array, grad: Array, state: State, first: bool) -> None:
         lr = self.lr / (1 + (state["step"] - 1) * self.lr_decay)
         backend.ops.adagrad_update(param, grad, state["sum"], lr, self.eps, self.weight_decay)
+
+
+def _by_index(states: list[State], name: str) -> dict[int, Array]:
+    return {index: state[name] for index, state in enumerate(states)}

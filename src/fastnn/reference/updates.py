@@ -16,19 +16,22 @@ def sgd_update(param, grad, velocity, lr, momentum, dampening, weight_decay, nes
     velocity is None without momentum.
     """
     param, grad, velocity = checks.update("SGD", param, grad, ("velocity",), velocity=velocity)
+    _descend(param, grad, velocity, lr, momentum, 1 - dampening, weight_decay, nesterov, first)
+
+
+@np.errstate(all="ignore")
+def _descend(param, grad, velocity, lr, momentum, share, weight_decay=0.0, nesterov=False, first=False):
     grad = grad + weight_decay * param if weight_decay else grad
     if velocity is not None:
-        velocity[...] = grad if first else momentum * velocity + (1 - dampening) * grad
+        velocity[...] = grad if first else momentum * velocity + share * grad
         grad = grad + momentum * velocity if nesterov else velocity
     param -= lr * grad
 
 
-@np.errstate(all="ignore")
 def momentum_update(param, grad, velocity, lr, momentum):
     """v = momentum v + lr g; p -= v: the learning rate is within the velocity."""
     param, grad, velocity = checks.update("SGD", param, grad, velocity=velocity)
-    velocity[...] = momentum * velocity + lr * grad
-    param -= velocity
+    _descend(param, grad, velocity, 1.0, momentum, lr)
 
 
 def _flat(params, grads):
@@ -67,23 +70,25 @@ def _all_ordinary(params, grads, *states):
     return pairs if fit else None
 
 
-def momentum_updates(params, grads, velocities, lr, momentum):
-    """`momentum_update` of every parameter in lists nested alike, the velocities a dict by index -> True.
+def sgd_updates(params, grads, velocities, lr, momentum, share, weight_decay, nesterov):
+    """`sgd_update`, not the first, of every parameter in lists nested alike -> True; share is 1 - dampening.
 
-    False, with nothing changed, where an array is not ordinary.
+    The velocities are a dict by index, or None without momentum. False, with nothing changed, where an array is not
+    ordinary.
     """
-    pairs = _all_ordinary(params, grads, velocities)
+    pairs = _all_ordinary(params, grads, *(() if velocities is None else (velocities,)))
     for index, (param, grad) in enumerate(pairs or ()):
-        momentum_update(param, grad, velocities[index], lr, momentum)
+        velocity = None if velocities is None else velocities[index]
+        _descend(param, grad, velocity, lr, momentum, share, weight_decay, nesterov)
     return pairs is not None
 
 
-def adam_updates(params, grads, means, squares, lr, beta1, beta2, eps, step):
-    """`adam_update` (not decoupled, without weight decay) in the same manner."""
+def adam_updates(params, grads, means, squares, lr, beta1, beta2, eps, weight_decay, decoupled, step):
+    """`adam_update` without v_max in the same manner."""
     pairs = _all_ordinary(params, grads, means, squares)
     for index, (param, grad) in enumerate(pairs or ()):
         moments = means[index], squares[index], None
-        adam_update(param, grad, *moments, lr, beta1, beta2, eps, 0.0, False, step)
+        adam_update(param, grad, *moments, lr, beta1, beta2, eps, weight_decay, decoupled, step)
     return pairs is not None
 
 
