@@ -34,7 +34,7 @@ enum {
     K_BLOCK = 32768 / (TILE_COLS * (int)sizeof(real_t)), /* a panel fills two thirds of a 48 KB L1 */
     PACKED_ROWS = (TILE_ROWS + LANES - 1) / LANES * LANES, /* of a tile of A, the last ones zero */
     GROUP = 4,    /* panels of B, of which a row is read at once, if its rows are ... */
-    FAR_B = 4096, /* ... so many bytes apart, and fall into the same few sets of L1 */
+    FAR_B = 3072, /* ... so many bytes apart: near 4096 they fall into the same few sets of L1, and each has a page */
     FAR_A = 8192, /* bytes between rows of A from where on it is packed even if its rows are contiguous */
     A_BLOCK = FNN_GEMM_SPACE / (int)sizeof(real_t) - GROUP * K_BLOCK * TILE_COLS, /* elements */
     A_DEPTH = FNN_F64 ? 512 : 768
@@ -99,6 +99,7 @@ INLINE void tile(const struct panel *p, const size_t rows, const size_t vectors,
     const real_t *low = p->a, *high = p->a + 7 * row, *b = p->b;
     ptrdiff_t row3 = 3 * row, row5 = 5 * row;
     __asm__("" : "+r"(high), "+r"(row3), "+r"(row5));
+    const ptrdiff_t ahead = 16 * p->a_col * (ptrdiff_t)sizeof(real_t);
     real_t *copy = p->copy;
     vec_t sum[MOST_VECTORS];
 #pragma GCC unroll 32
@@ -122,6 +123,8 @@ INLINE void tile(const struct panel *p, const size_t rows, const size_t vectors,
             }                                                                                                          \
             copy += TILE_COLS;                                                                                         \
         }                                                                                                              \
+        for (size_t byte = 0; byte < PACKED_ROWS * sizeof(real_t); byte += 64)                                         \
+            __builtin_prefetch((const char *)low + ahead + byte); /* of a packed A, which comes from L2 */             \
         low += p->a_col;                                                                                               \
         high += p->a_col;                                                                                              \
         b += p->b_row;                                                                                                 \
