@@ -72,6 +72,12 @@ cdef double _total_weight(ndarray x, ndarray labels, ndarray weight, int64_t ign
     return sum
 
 
+cdef double _mean(ndarray x, ndarray labels, ndarray weight, int64_t ignore_index) noexcept:
+    """One over the total weight; 0 where that is 0."""
+    cdef double total = _total_weight(x, labels, weight, ignore_index)
+    return 1 / total if total else 0
+
+
 def nll_forward(input, target, weight=None, int64_t ignore_index=-100):
     cdef ndarray x, labels, rows, w
     x, labels, rows, w = _classes("NLLLoss", input, target, weight, ignore_index)
@@ -84,15 +90,16 @@ def nll_forward(input, target, weight=None, int64_t ignore_index=-100):
     return total(losses), _total_weight(x, labels, w, ignore_index)
 
 
-def nll_backward(input, target, double scale, weight=None, int64_t ignore_index=-100):
+def nll_backward(input, target, scale, weight=None, int64_t ignore_index=-100):
     cdef ndarray x, labels, rows, w
     x, labels, rows, w = _classes("NLLLoss", input, target, weight, ignore_index)
     cdef size_t n = cnp.PyArray_DIM(x, 0), cols = cnp.PyArray_DIM(x, 1)
     cdef ndarray dx = empty_like(x)
+    cdef double factor = _mean(x, labels, w, ignore_index) if scale is None else scale
     cdef int type = type_of(x)
     with nogil:
         fnn_nll(type, data(x), <const int64_t *>data(labels), data(rows), data(w), NULL, data(dx), cols, ignore_index,
-                scale, n)
+                factor, n)
     return dx
 
 
@@ -108,14 +115,15 @@ def cross_entropy_forward(input, target, weight=None, int64_t ignore_index=-100,
     return total(losses), _total_weight(x, labels, w, ignore_index)
 
 
-def cross_entropy_backward(input, target, double scale, weight=None, int64_t ignore_index=-100,
+def cross_entropy_backward(input, target, scale, weight=None, int64_t ignore_index=-100,
                            double label_smoothing=0.0):
     cdef ndarray x, labels, rows, w
     x, labels, rows, w = _classes("CrossEntropyLoss", input, target, weight, ignore_index)
     cdef size_t n = cnp.PyArray_DIM(x, 0), cols = cnp.PyArray_DIM(x, 1)
     cdef ndarray dx = empty_like(x)
+    cdef double factor = _mean(x, labels, w, ignore_index) if scale is None else scale
     cdef int type = type_of(x)
     with nogil:
         fnn_cross_entropy(type, data(x), <const int64_t *>data(labels), data(rows), data(w), NULL, data(dx), cols,
-                          ignore_index, label_smoothing, scale, n)
+                          ignore_index, label_smoothing, factor, n)
     return dx

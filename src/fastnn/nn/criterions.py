@@ -264,24 +264,8 @@ class _Classes(Criterion):
     def update_grad_input(self, input: Array, target: Any) -> Array:
         backward = getattr(backend.ops, self.operation + "_backward")
         weight, *others = self._options(input)
-        return backward(input, target, self._scale(input, target, weight), weight, *others)
-
-    def _scale(self, input: Array, target: Any, weight: Array | None) -> float:
-        """One over what the reduction divides by; 0 where no row counts, whose gradient is 0."""
-        if self.reduction == "sum":
-            return 1.0
-        target = np.asarray(target)
-        if self.reduction == "batchmean" or target.ndim != 1:
-            return 1 / max(len(input), 1)
-        used = target != self.ignore_index
-        if weight is None:
-            total = float(np.count_nonzero(used))
-        else:
-            try:
-                total = float(weight[target[used]].sum(dtype=np.float64))
-            except IndexError:  # labels that are none or out of range: the operation says so
-                return 1.0
-        return 1 / total if total else 0.0
+        scale = None if self.reduction == "mean" else 1.0 if self.reduction == "sum" else 1 / max(len(input), 1)
+        return backward(input, target, scale, weight, *others)
 
 
 class NLLLoss(_Classes):

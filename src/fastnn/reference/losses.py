@@ -57,6 +57,10 @@ def _class_weights(input, labels, rows, weight, ignore_index, smoothing=0.0):
     return np.where(used[:, None], q, 0), float(np.where(used, w[safe], 0).sum())
 
 
+def _mean(total_weight):
+    return 1 / total_weight if total_weight else 0.0
+
+
 def _weighted(q, scores):
     """sum(q scores) of each row, in which classes of weight 0 do not count even where the score is infinite."""
     return np.where(q == 0, 0, q * scores).sum(axis=1)
@@ -75,9 +79,13 @@ def nll_forward(input, target, weight=None, ignore_index=-100):
 
 @np.errstate(all="ignore")
 def nll_backward(input, target, scale, weight=None, ignore_index=-100):
-    """scale times the derivative of the total of `nll_forward` by its input (N, C)."""
+    """scale times the derivative of the total of `nll_forward` by its input (N, C).
+
+    None for a scale is one over the total weight, 0 where that is 0.
+    """
     input, labels, rows, weight = checks.classes("NLLLoss", input, target, weight, ignore_index)
-    q, _ = _class_weights(input, labels, rows, weight, ignore_index)
+    q, total_weight = _class_weights(input, labels, rows, weight, ignore_index)
+    scale = _mean(total_weight) if scale is None else scale
     return (-scale * q).astype(input.dtype)
 
 
@@ -91,9 +99,13 @@ def cross_entropy_forward(input, target, weight=None, ignore_index=-100, label_s
 
 @np.errstate(all="ignore")
 def cross_entropy_backward(input, target, scale, weight=None, ignore_index=-100, label_smoothing=0.0):
-    """scale times the derivative of the total of `cross_entropy_forward`: softmax(x) sum(q) - q in each row."""
+    """scale times the derivative of the total of `cross_entropy_forward`: softmax(x) sum(q) - q in each row.
+
+    None for a scale as in `nll_backward`.
+    """
     input, labels, rows, weight = checks.classes("CrossEntropyLoss", input, target, weight, ignore_index)
-    q, _ = _class_weights(input, labels, rows, weight, ignore_index, label_smoothing)
+    q, total_weight = _class_weights(input, labels, rows, weight, ignore_index, label_smoothing)
+    scale = _mean(total_weight) if scale is None else scale
     total = q.sum(axis=1, keepdims=True)
     grad = softmax_forward(input.astype(np.float64)) * total - q
     used = np.ones(len(input), bool) if labels is None else labels != ignore_index
