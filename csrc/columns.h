@@ -1,8 +1,8 @@
 /* Work down the columns of x (rows, cols), one column a channel: shared by channels.c and batch_norm.c.
  *
  * Memory is read nearly in its order, a strip of rows at a time of a group of columns, whose results so far are in the
- * first-level cache: down single columns, rows a multiple of a page apart would push each other out of it. Sums run over
- * SUM_BLOCK rows in real_t, then in acc_t.
+ * first-level cache: down single columns, rows a multiple of a page apart would push each other out of it. Sums run
+ * over SUM_BLOCK rows in real_t, then in acc_t.
  */
 #ifndef FNN_COLUMNS_H
 #define FNN_COLUMNS_H

@@ -1,4 +1,4 @@
-/* Matrices copied so that the kernels of matrix products read them one vector after the other, and how a range is cut. */
+/* Matrices copied so that the kernels of products read them vector after vector, and how a range is cut. */
 #ifndef FNN_PACK_H
 #define FNN_PACK_H
 

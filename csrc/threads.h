@@ -31,7 +31,7 @@ void fnn_team_waited(int64_t worked, int64_t waited);
 
 #define FNN_PARALLEL(units, step, ns, ...)                                                                             \
     do {                                                                                                               \
-        int team_ = fnn_team_size((size_t)(units) / (step), ns);                                                                          \
+        int team_ = fnn_team_size((size_t)(units) / (step), ns);                                                       \
         if (team_ <= 1) {                                                                                              \
             const size_t begin = 0, end = (units);                                                                     \
             __VA_ARGS__                                                                                                \

@@ -9,7 +9,7 @@ import pytest
 from cases import OPTIMIZERS, build
 from support import DTYPES, LAYOUTS, Arrays, assert_same_bits, model_of, needs_native, outcome, read_only
 
-from fastnn import backend, nn, optim
+from fastnn import backend, nn, optim, reference
 
 optimizers = pytest.mark.parametrize("row", OPTIMIZERS, ids=lambda row: row.id)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
@@ -301,3 +301,31 @@ def test_a_saved_state_that_does_not_fit_is_refused_and_changes_nothing(row):
 ])  # fmt: skip
 def test_constructors_check_their_arguments(call, kind, line):
     assert outcome(build, call, optim, model=model_of()) == ("raised", kind, line)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Running means of a gradient that has become zero
+# ---------------------------------------------------------------------------------------------------------------
+
+ENDING = {  # the update of a parameter, given a state array and the keyword of the others
+    "SGD": lambda ops, p, g, v: ops.sgd_update(p, g, v, 0.1, 0.5, 0.0, 0.0, False, False),
+    "Adam": lambda ops, p, g, m: ops.adam_update(p, g, m, np.ones_like(p), None, 0.1, 0.5, 0.5, 1e-8, 0.0, False, 9),
+    "RMSprop, centred": lambda ops, p, g, m: ops.rmsprop_update(
+        p, g, np.ones_like(p), m, None, 0.1, 0.5, 1e-8, 0.0, 0.0
+    ),
+    "RMSprop, momentum": lambda ops, p, g, v: ops.rmsprop_update(
+        p, g, np.ones_like(p), None, v, 0.1, 0.5, 1e-8, 0.0, 0.5
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("update", ENDING.values(), ids=ENDING)
+def test_running_means_end_at_zero_and_not_among_the_subnormal_numbers(update, dtype):
+    tiny = np.finfo(dtype).tiny
+    for ops in (reference, backend.ops):
+        param, state = np.ones(21, dtype), np.resize(np.array([1.5, -1.5, 3, -3, 0, np.inf], dtype) * tiny, 21)
+        state[5::6] = np.nan
+        expected = np.where(np.abs(state) < 2 * tiny, 0, state / 2)
+        update(ops, param, np.zeros_like(param), state)
+        np.testing.assert_array_equal(state, expected)

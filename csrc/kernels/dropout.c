@@ -127,7 +127,8 @@ INLINE uint32_t mt_temper(uint32_t y)
 }
 
 /* A number uniform in [0, 1) takes two words and has 53 bits, so comparing it with keep is comparing integers. NumPy's
- * binomial counts from the less probable side: one where the number is at most keep, or, for keep <= 1/2, above 1 - keep. */
+ * binomial counts from the less probable side: one where the number is at most keep, or, for keep <= 1/2, above
+ * 1 - keep. */
 INLINE int64_t mt_draw(uint32_t first, uint32_t second, int64_t limit, int64_t below)
 {
     int64_t number = (int64_t)((uint64_t)(mt_temper(first) >> 5) << 26 | mt_temper(second) >> 6);

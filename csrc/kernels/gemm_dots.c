@@ -1,8 +1,8 @@
 /* C (m, n) = A (m, k) B (k, n) for few columns and long, contiguous rows of A: scalar products, lanes along k.
  *
  * Few columns would leave the lanes of an outer product idle. B is packed with contiguous columns; a tile of `rows` x
- * `cols` sums of vectors stays in registers while k runs, and then the lanes of each are summed. Precision: as `gemm_tiles`,
- * with LANES sums in parallel.
+ * `cols` sums of vectors stays in registers while k runs, and then the lanes of each are summed. Precision: as
+ * `gemm_tiles`, with LANES sums in parallel.
  */
 #include "pack.h"
 

@@ -175,8 +175,8 @@ static void (*const tiles[][TILE_ROWS + 1])(const struct panel *) = {
 INLINE size_t steps_of(size_t k) { return k > K_BLOCK ? next_of(k, K_BLOCK) : 1; }
 INLINE size_t first_of(size_t k, size_t i) { return k * i / steps_of(k); }
 
-/* Columns of x (k, cols), whose rows are contiguous and `row` apart, to `panels` panels of nearly equal width, which lie
- * one after the other: each row of x is read at once, since rows may be a page apart. */
+/* Columns of x (k, cols), whose rows are contiguous and `row` apart, to `panels` panels of nearly equal width, which
+ * lie one after the other: each row of x is read at once, since rows may be a page apart. */
 static void pack_panels(const real_t *x, ptrdiff_t row, size_t k, size_t cols, size_t panels, real_t *packed,
                         const size_t width)
 {

@@ -1,7 +1,8 @@
 /* Softmax and its logarithm over the columns of each row, x (rows, cols), and their gradients.
  *
  * Precision: exponentials in real_t, their sums in acc_t every SUM_BLOCK vectors. The gradients recompute the softmax
- * from x, one exponential an element, or start from a given output. A row is swept three times, of which the second and third find it in cache.
+ * from x, one exponential an element, or start from a given output. A row is swept three times, of which the second and
+ * third find it in cache.
  */
 #include "rows.h"
 

@@ -33,8 +33,8 @@ INLINE vec_t gelu_slope(vec_t x)
     return cdf + x * R(INV_SQRT_2_PI) * bell;
 }
 
-/* (1 + tanh(u)) / 2 is the sigmoid of 2 u, and 1 - tanh(u)^2 four times its derivative. 0 or 1 beyond 32; there x is cut,
- * since 0 times an infinite du would be NaN. */
+/* (1 + tanh(u)) / 2 is the sigmoid of 2 u, and 1 - tanh(u)^2 four times its derivative. 0 or 1 beyond 32; there x is
+ * cut, since 0 times an infinite du would be NaN. */
 INLINE vec_t gelu_tanh_slope(vec_t x)
 {
     x = vec_min(VEC(32), vec_max(VEC(-32), x));

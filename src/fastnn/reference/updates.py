@@ -1,4 +1,8 @@
-"""Optimisers' updates and clipping, in place on the parameter and its states; hyper-parameters are floats."""
+"""Optimisers' updates and clipping, in place on the parameter and its states; hyper-parameters are floats.
+
+Running means of gradients that shrink below the smallest normal number become 0: where a gradient has become 0 they would
+stay there for ever, and arithmetic is a hundred times slower there.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +23,15 @@ def sgd_update(param, grad, velocity, lr, momentum, dampening, weight_decay, nes
     _descend(param, grad, velocity, lr, momentum, 1 - dampening, weight_decay, nesterov, first)
 
 
+def _flushed(mean):
+    return np.where(np.abs(mean) < np.finfo(mean.dtype).tiny, 0, mean)
+
+
 @np.errstate(all="ignore")
 def _descend(param, grad, velocity, lr, momentum, share, weight_decay=0.0, nesterov=False, first=False):
     grad = grad + weight_decay * param if weight_decay else grad
     if velocity is not None:
-        velocity[...] = grad if first else momentum * velocity + share * grad
+        velocity[...] = _flushed(grad if first else momentum * velocity + share * grad)
         grad = grad + momentum * velocity if nesterov else velocity
     param -= lr * grad
 
@@ -103,7 +111,7 @@ def adam_update(param, grad, m, v, v_max, lr, beta1, beta2, eps, weight_decay, d
         param *= 1 - lr * weight_decay
     elif weight_decay:
         grad = grad + weight_decay * param
-    m[...] = beta1 * m + (1 - beta1) * grad
+    m[...] = _flushed(beta1 * m + (1 - beta1) * grad)
     v[...] = beta2 * v + (1 - beta2) * grad * grad
     if v_max is not None:
         np.maximum(v_max, v, out=v_max)
@@ -127,11 +135,11 @@ def rmsprop_update(param, grad, square_mean, grad_mean, velocity, lr, alpha, eps
     square_mean[...] = alpha * square_mean + (1 - alpha) * grad * grad
     variance = square_mean
     if grad_mean is not None:
-        grad_mean[...] = alpha * grad_mean + (1 - alpha) * grad
+        grad_mean[...] = _flushed(alpha * grad_mean + (1 - alpha) * grad)
         variance = square_mean - grad_mean * grad_mean
     change = grad / (np.sqrt(variance) + eps)
     if velocity is not None:
-        velocity[...] = momentum * velocity + change
+        velocity[...] = _flushed(momentum * velocity + change)
         change = velocity
     param -= lr * change
 
