@@ -1,7 +1,7 @@
 """Optimisers' updates and clipping, in place on the parameter and its states; hyper-parameters are floats.
 
-Running means of gradients that shrink below the smallest normal number become 0: where a gradient has become 0 they would
-stay there for ever, and arithmetic is a hundred times slower there.
+Running means of gradients that shrink below the smallest normal number become 0: where a gradient has become 0 they
+would stay there for ever, and arithmetic is a hundred times slower there.
 """
 
 from __future__ import annotations
