@@ -192,8 +192,8 @@ static void blas(struct gemm g) { tiles(g); }
 
 /* How a product is cut for threads. The own kernel sums alike wherever a share begins. OpenBLAS does so where shares
  * are large (below 10^6 multiply-adds it has other kernels) and begin at multiples of 64 rows or columns in f32, of 192
- * rows in f64; so f64 with few rows is cut in two for any number of threads, which costs one thread 5 %, since each
- * half packs the other matrix again. The tests compare numbers of threads bit for bit. */
+ * rows in f64, which below 6 x 192 rows make uneven shares; then f64 is cut in two, also for one thread, which costs it 5 %:
+ * each half packs the other matrix again. The tests compare numbers of threads bit for bit. */
 enum { BLAS_SHARE = 1 << 22, STEP = 64, STEP_F64 = 192, OWN_STEP = 32 };
 
 static const double OWN_NS = 2.0 / 100; /* of one multiply-add, at 100 GFLOP/s, to estimate what a product costs */
@@ -214,7 +214,7 @@ void fnn_gemm(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const v
         run = dots_pay(&g) ? dots : tiles;
     }
     const int f64 = run == blas && type == FNN_TYPE_F64;
-    const int by_rows = run == dots || (f64 ? g.m >= 2 * STEP_F64 : g.m > g.n);
+    const int by_rows = run == dots || (f64 ? g.m >= 6 * STEP_F64 : g.m > g.n);
     const size_t longer = by_rows ? g.m : g.n;
     const double work = (double)m * (double)n * (double)k;
     const double ns = run == blas ? work / BLAS_SHARE * FNN_NS_PER_THREAD : work * OWN_NS;
