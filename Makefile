@@ -1,12 +1,13 @@
-# One command each: setup, demo, test, test-slow, test-peers, bench, bench-gemm, bench-dialects, bench-peers,
-# lint, wheel. They work in $(VENV), which the first of them makes. PYTHON chooses the interpreter, VENV the environment.
+# One command each: setup, demo, test, test-slow, test-peers, bench, bench-calls, bench-gemm, bench-threads,
+# bench-dialects, bench-peers, lint, wheel. They work in $(VENV), which the first of them makes. PYTHON chooses the interpreter, VENV the environment.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES = pyproject.toml CMakeLists.txt README.md $(wildcard csrc/*.* csrc/kernels/*) $(wildcard src/fastnn/*.* src/fastnn/*/*.*)
 
-.PHONY: setup demo test test-native test-reference test-slow test-peers bench bench-gemm bench-dialects bench-peers lint wheel clean
+.PHONY: setup demo test test-native test-reference test-slow test-peers bench bench-calls bench-gemm bench-threads \
+  bench-dialects bench-peers lint wheel clean
 
 setup: $(VENV)/installed
 
@@ -50,8 +51,14 @@ bench: setup
 	$(BIN)/python -m pytest bench --benchmark-only --benchmark-json=build/bench.json
 	$(BIN)/python bench/report.py build/bench.json
 
+bench-calls: setup
+	$(BIN)/python bench/calls.py
+
 bench-gemm: setup
 	$(BIN)/python bench/gemm.py
+
+bench-threads: setup
+	$(BIN)/python bench/threads.py
 
 bench-dialects: setup
 	$(BIN)/python bench/dialects.py

@@ -1,5 +1,6 @@
-# Arrays: what is plain, and how to make it so. The NumPy C interface costs 1 to 2 ns a question where a typed
-# memoryview costs 0.5 to 1 us an argument.
+# Arrays: what is plain, and how to make it so. To ask whether two arguments fit costs 4 ns by the NumPy C interface,
+# 73 by the buffer protocol, 212 by typed memoryviews and 160 by the attributes that Python code reads
+# (`make bench-calls`), of about 180 that a call of an operation takes.
 
 cdef inline bint is_plain(object a):
     """An exact array of float32 or float64, aligned, native, contiguous in C order."""
