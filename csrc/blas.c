@@ -148,14 +148,14 @@ static int leading(size_t rows, size_t cols, ptrdiff_t row, ptrdiff_t col, int *
 
 /* Measured like the choice between the own kernels. Where A goes along its rows (forward, gradient by the input) the
  * own ones win by 5 to 60 %, up to 3 times with few rows or columns; OpenBLAS wins by up to 12 % where B is far larger
- * than L2, and by a third with a single row and contiguous columns of B. For gradients of a weight both are level, from
- * OpenBLAS's 25 to the own kernel's 30 %, and OpenBLAS wins where k is too short to pay for reading and writing C, or
- * long, or C is large. */
+ * than L2, and by a third with a single row and contiguous columns of B. For gradients of a weight both are level in
+ * f32, and the own kernel wins by up to 25 % in f64; but OpenBLAS wins by 5 to 50 % where k is too short to pay for
+ * reading and writing C, or long, or C is large. */
 static int blas_pays(const struct gemm *g)
 {
     if (g->a_col == 1)
         return (double)g->k * (double)g->n * (double)g->size > 8 << 20 || (g->m == 1 && g->b_col != 1);
-    return g->k < 64 || g->k > 1024 || g->m * g->n * g->size >= 1 << 20;
+    return g->k < 48 || g->k > 1024 || g->m * g->n > (g->size == 8 ? 3 << 19 : 3 << 18);
 }
 
 static int blas_serves(const struct gemm *g)
@@ -192,8 +192,8 @@ static void blas(struct gemm g) { tiles(g); }
 
 /* How a product is cut for threads. The own kernel sums alike wherever a share begins. OpenBLAS does so where shares
  * are large (below 10^6 multiply-adds it has other kernels) and begin at multiples of 64 rows or columns in f32, of 192
- * rows in f64, which below 6 x 192 rows make uneven shares; then f64 is cut in two, also for one thread, which costs it 5 %:
- * each half packs the other matrix again. The tests compare numbers of threads bit for bit. */
+ * rows in f64, which below 6 x 192 rows make uneven shares; then f64 is cut in two, also for one thread, which costs it
+ * 5 %: each half packs the other matrix again. The tests compare numbers of threads bit for bit. */
 enum { BLAS_SHARE = 1 << 22, STEP = 64, STEP_F64 = 192, OWN_STEP = 32 };
 
 static const double OWN_NS = 2.0 / 100; /* of one multiply-add, at 100 GFLOP/s, to estimate what a product costs */
