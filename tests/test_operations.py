@@ -108,7 +108,8 @@ def test_native_equals_the_reference(core, isa, dtype, operation):
 @dtypes
 @pytest.mark.parametrize("provider", ["native", "blas", "auto"])
 @pytest.mark.parametrize("m,n,k", [(1, 1, 1), (1, 17, 40), (40, 1, 17), (17, 40, 1), (5, 7, 3), (29, 31, 33),
-                                   (16, 64, 32), (67, 130, 100), (300, 5, 64), (6, 300, 64), (7, 9, 1100)])  # fmt: skip
+                                   (16, 64, 32), (67, 130, 100), (300, 5, 64), (6, 300, 64), (7, 9, 1100),
+                                   (3, 200, 300), (60, 900, 40), (200, 300, 60)])  # fmt: skip
 def test_matrix_products_of_every_shape_layout_and_provider(core, isa, dtype, provider, m, n, k):
     if outcome(core.set_gemm_provider, provider)[0] == "raised":
         pytest.skip("this build has no BLAS")
@@ -123,6 +124,29 @@ def test_matrix_products_of_every_shape_layout_and_provider(core, isa, dtype, pr
             given = {**every, "transposed": operation.variant == "transposed"}
             for name, layout in LAYOUTS.items():
                 check(core, operation, {a: given[a] for a in names}, depth, depth, layout, what=name)
+    finally:
+        core.set_gemm_provider("auto")
+
+
+@dtypes
+@pytest.mark.parametrize("provider", ["native", "blas", "auto"])
+@pytest.mark.parametrize("m,n,k", [(50, 40, 70), (2, 200, 70), (50, 900, 40), (50, 5, 200)])
+def test_matrix_products_of_one_row_or_column_repeated(core, isa, dtype, provider, m, n, k):
+    if outcome(core.set_gemm_provider, provider)[0] == "raised":
+        pytest.skip("this build has no BLAS")
+    rng = np.random.default_rng([m, n, k])
+    try:
+        for axis in (0, 1):
+            x, w, dy = (np.broadcast_to(rng.standard_normal((1, s[1]) if axis == 0 else (s[0], 1)).astype(dtype), s)
+                        for s in ((m, k), (n, k), (m, n)))  # fmt: skip
+            assert 0 in x.strides and 0 in w.strides and 0 in dy.strides
+            for name, given in (("linear_forward", (x, w, None)), ("linear_backward_input", (dy, w)),
+                                ("linear_gradients", (x, dy, False))):  # fmt: skip
+                results = [np.atleast_2d(function(*given)[0] if name == "linear_gradients" else function(*given))
+                           for function in (getattr(core, name), getattr(reference, name))]  # fmt: skip
+                depth = {"linear_forward": k, "linear_backward_input": n}.get(name, m)
+                bound = 4 * depth * np.finfo(dtype).eps * max(1, np.abs(results[1]).max())
+                np.testing.assert_allclose(*results, rtol=0, atol=bound, err_msg=f"{name}, axis {axis}")
     finally:
         core.set_gemm_provider("auto")
 

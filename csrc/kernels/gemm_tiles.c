@@ -212,14 +212,14 @@ static void pack_a(const real_t *a, ptrdiff_t a_row, ptrdiff_t a_col, size_t m, 
     }
 }
 
-/* Adds one step of k to a panel of C, m rows of p.cols columns. B is packed if b_col is 0. */
-static void panel_step(struct panel p, ptrdiff_t b_col, size_t m, int a_packed)
+/* Adds one step of k to a panel of C, m rows of p.cols columns. */
+static void panel_step(struct panel p, ptrdiff_t b_col, size_t m, int a_packed, int b_packed)
 {
     real_t packed[K_BLOCK * TILE_COLS] __attribute__((aligned(64)));
     const size_t blocks = next_of(m, TILE_ROWS);
     const int kind = p.cols > TILE_COLS ? WIDE : p.cols > LANES ? PLAIN : NARROW;
-    const int direct = b_col == 0 || (b_col == 1 && (p.cols == TILE_COLS || kind == WIDE));
-    const int copying = b_col == 1 && direct && blocks > 2;
+    const int direct = b_packed || (b_col == 1 && (p.cols == TILE_COLS || kind == WIDE));
+    const int copying = direct && !b_packed && blocks > 2;
     if (!direct) {
         pack(p.b, p.b_row, b_col, p.k, p.cols, packed, TILE_COLS);
         p.b = packed;
@@ -244,14 +244,16 @@ void FNN_NAME(gemm_tiles)(const real_t *a, ptrdiff_t a_row, ptrdiff_t a_col, con
                           ptrdiff_t b_col, const real_t *bias, real_t *c, ptrdiff_t c_row, ptrdiff_t c_col, size_t m,
                           size_t k, int accumulate, real_t *space, size_t begin, size_t end)
 {
+    if (m == 0)
+        return;
     /* As many steps of k at once as let all rows fit in a block of A, and at least A_DEPTH: C is read and written again
      * for every turn, B is read again for every block, and both together least at a depth of sqrt(2 A_BLOCK). */
     const size_t steps = steps_of(k), fitting = A_BLOCK / (next_of(m, TILE_ROWS) * PACKED_ROWS) / K_BLOCK;
     const size_t at_once = fitting > A_DEPTH / K_BLOCK ? fitting : A_DEPTH > K_BLOCK ? A_DEPTH / K_BLOCK : 1;
     for (size_t turn = 0; turn < steps; turn += at_once) {
         const size_t last = turn + at_once < steps ? turn + at_once : steps;
-        const size_t deep = first_of(k, last) - first_of(k, turn) + 1;
-        const size_t most = A_BLOCK / deep / PACKED_ROWS * TILE_ROWS, blocks = next_of(m, most);
+        const size_t deep = first_of(k, last) - first_of(k, turn);
+        const size_t most = A_BLOCK / (deep ? deep : 1) / PACKED_ROWS * TILE_ROWS, blocks = next_of(m, most);
         for (size_t i = 0, block = 0; block < blocks; block++) {
             const size_t rows = next_of(m - i, blocks - block), a_tiles = next_of(rows, TILE_ROWS);
             const int far = space && b_col == 1 && a_tiles > 2 && b_row * (ptrdiff_t)sizeof *b >= FAR_B;
@@ -284,7 +286,7 @@ void FNN_NAME(gemm_tiles)(const real_t *a, ptrdiff_t a_row, ptrdiff_t a_col, con
                     for (size_t col = j; col < j + cols; col += p.cols) {
                         p.c = c + (ptrdiff_t)i * c_row + (ptrdiff_t)col * c_col;
                         p.bias = !bias ? NULL : c_col == 1 ? bias + col : bias + i;
-                        panel_step(p, group > 1 ? 0 : b_col, rows, packing);
+                        panel_step(p, b_col, rows, packing, group > 1);
                         p.b += some * TILE_COLS;
                     }
                 }
