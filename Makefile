@@ -1,5 +1,6 @@
 # One command each: setup, demo, test, test-slow, test-peers, bench, bench-calls, bench-gemm, bench-threads,
-# bench-dialects, bench-peers, lint, wheel. They work in $(VENV), which the first of them makes. PYTHON chooses the interpreter, VENV the environment.
+# bench-dialects, bench-peers, lint, wheel. They work in $(VENV), which the first of them makes. PYTHON chooses the
+# interpreter, VENV the environment.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
