@@ -11,15 +11,17 @@ import time
 from pathlib import Path
 
 import numpy as np
+from gemm import forms
 from machine import spread
 
 from fastnn import backend
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the registry
-from cases import OPERATIONS  # noqa: E402
+from cases import OPERATIONS
 
 SIZES = (32, 64), (128, 256), (512, 512), (1024, 1024)
 PRODUCTS = (32, 784, 100), (128, 784, 256), (256, 512, 1024), (512, 1024, 1024), (512, 2048, 2048)  # batch, in, out
+FORMS = "linear_forward", "linear_backward_params", "linear_backward_input"
 SECONDS, ROUNDS = 5e-3, 21  # of calls in a round
 STEADY = {"lr": 0.0, "factor": 1.0, "momentum": 1.0, "dampening": 1.0}  # or calls in place end in subnormal numbers
 
@@ -58,16 +60,10 @@ def operations():
             arguments.update((name, value) for name, value in STEADY.items() if name in arguments)
             function, values = getattr(backend.ops, operation.name), list(arguments.values())
             yield f"{operation.name} {kind} {size}", lambda function=function, values=values: function(*values)
-    for batch, n_in, n_out in PRODUCTS:
+    for shape in PRODUCTS:
         for dtype in np.float32, np.float64:
-            rng, ops = np.random.default_rng(0), backend.ops
-            x, dy = rng.standard_normal((batch, n_in)).astype(dtype), rng.standard_normal((batch, n_out)).astype(dtype)
-            weight, bias = rng.standard_normal((n_in, n_out)).astype(dtype).T, np.zeros(n_out, dtype)
-            grad = np.zeros((n_in, n_out), dtype).T
-            what = f"{np.dtype(dtype)} ({batch}, {n_in}, {n_out})"
-            yield f"linear_forward {what}", lambda x=x, w=weight, b=bias: ops.linear_forward(x, w, b)
-            yield f"linear_backward_params {what}", lambda x=x, d=dy, g=grad: ops.linear_backward_params(x, d, g, None)
-            yield f"linear_backward_input {what}", lambda d=dy, w=weight: ops.linear_backward_input(d, w)
+            for form, call in zip(FORMS, forms(np.random.default_rng(0), dtype, *shape), strict=True):
+                yield f"{form} {np.dtype(dtype)} {shape}", call
 
 
 def main():
