@@ -26,7 +26,7 @@ class Operation:
     scale: Callable[..., Any]  # (arguments, outputs), both in float64 -> the natural size of each output
     ulps: float | Callable[[int, int], float]  # of `scale`; or a function of rows and cols
     variant: str = ""
-    sequential: bool = False  # runs on one thread, however much there is to do
+    sequential: bool = False  # runs on one thread, or has so little to do that none is woken for a thousand rows
     inplace: tuple[str, ...] = ()  # the arguments that are written
     oracle_scale: Callable[..., Any] | None = None  # where the reference's formula cancels and the kernel's does not
 

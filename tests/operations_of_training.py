@@ -97,7 +97,8 @@ for variant, options in {
     "rows": {"target": "rows"},
     "weighted rows": {"target": "rows", "weighted": True},
 }.items():
-    add("nll_forward", partial(classes, **options, log=True), nll_scale, walk, variant)
+    labels = options["target"] != "rows"  # of which one score a row is read
+    add("nll_forward", partial(classes, **options, log=True), nll_scale, walk, variant, sequential=labels)
     add("nll_backward", partial(classes, **options, log=True, scale=0.375), the_outputs, 2, variant)
     for smoothing, suffix in ((0.0, ""), (0.125, " smoothed")):
         made = partial(classes, **options, smoothing=smoothing)

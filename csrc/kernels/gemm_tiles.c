@@ -240,10 +240,59 @@ static void panel_step(struct panel p, ptrdiff_t b_col, size_t m, int a_packed, 
     }
 }
 
+struct product { /* the arguments of gemm_tiles */
+    const real_t *a, *b, *bias;
+    ptrdiff_t a_row, a_col, b_row, b_col, c_row, c_col;
+    real_t *c, *space;
+    size_t k, begin, end;
+    int accumulate, wide;
+};
+
+/* The steps [turn, last) of k for `rows` rows from i on: panel by panel of C, or GROUP panels, step by step. */
+static void block_product(const struct product *g, size_t i, size_t rows, size_t turn, size_t last)
+{
+    const size_t a_tiles = next_of(rows, TILE_ROWS);
+    const int grouped = g->space && g->b_col == 1 && a_tiles > 2 && g->b_row * (ptrdiff_t)sizeof(real_t) >= FAR_B;
+    const int packing = g->space && (g->a_col != 1 || g->a_row * (ptrdiff_t)sizeof(real_t) >= FAR_A);
+    const real_t *a = g->a + (ptrdiff_t)i * g->a_row;
+    if (packing)
+        pack_a(a, g->a_row, g->a_col, rows, g->k, turn, last, g->space);
+    for (size_t j = g->begin, cols; j < g->end; j += cols) {
+        const size_t left = g->end - j, group = grouped && left >= GROUP * TILE_COLS ? GROUP : 1;
+        cols = g->wide && left >= WIDE_COLS ? WIDE_COLS : left < TILE_COLS ? left : group * TILE_COLS;
+        const real_t *a_step = g->space;
+        for (size_t step = turn; step < last; step++) {
+            const size_t first = first_of(g->k, step), some = first_of(g->k, step + 1) - first;
+            struct panel p = {.a = a + (ptrdiff_t)first * g->a_col, .a_row = g->a_row, .a_col = g->a_col,
+                              .b = g->b + (ptrdiff_t)first * g->b_row + (ptrdiff_t)j * g->b_col, .b_row = g->b_row,
+                              .c_row = g->c_row, .c_col = g->c_col, .k = some, .cols = cols / group,
+                              .accumulate = g->accumulate || step > 0};
+            if (packing) {
+                p.a = a_step;
+                p.a_row = 1;
+                p.a_col = PACKED_ROWS;
+                a_step += a_tiles * some * PACKED_ROWS;
+            }
+            if (group > 1) {
+                pack_panels(p.b, g->b_row, some, cols, group, g->space + A_BLOCK, TILE_COLS);
+                p.b = g->space + A_BLOCK;
+                p.b_row = TILE_COLS;
+            }
+            for (size_t col = j; col < j + cols; col += p.cols, p.b += some * TILE_COLS) {
+                p.c = g->c + (ptrdiff_t)i * g->c_row + (ptrdiff_t)col * g->c_col;
+                p.bias = !g->bias ? NULL : g->c_col == 1 ? g->bias + col : g->bias + i;
+                panel_step(p, g->b_col, rows, packing, group > 1);
+            }
+        }
+    }
+}
+
 void FNN_NAME(gemm_tiles)(const real_t *a, ptrdiff_t a_row, ptrdiff_t a_col, const real_t *b, ptrdiff_t b_row,
                           ptrdiff_t b_col, const real_t *bias, real_t *c, ptrdiff_t c_row, ptrdiff_t c_col, size_t m,
                           size_t k, int accumulate, real_t *space, size_t begin, size_t end)
 {
+    const struct product g = {a, b, bias, a_row, a_col, b_row, b_col, c_row, c_col, c, space, k, begin, end,
+                              accumulate, m <= WIDE_ROWS && b_col == 1};
     if (m == 0)
         return;
     /* As many steps of k at once as let all rows fit in a block of A, and at least A_DEPTH: C is read and written again
@@ -253,44 +302,10 @@ void FNN_NAME(gemm_tiles)(const real_t *a, ptrdiff_t a_row, ptrdiff_t a_col, con
     for (size_t turn = 0; turn < steps; turn += at_once) {
         const size_t last = turn + at_once < steps ? turn + at_once : steps;
         const size_t deep = first_of(k, last) - first_of(k, turn);
-        const size_t most = A_BLOCK / (deep ? deep : 1) / PACKED_ROWS * TILE_ROWS, blocks = next_of(m, most);
-        for (size_t i = 0, block = 0; block < blocks; block++) {
-            const size_t rows = next_of(m - i, blocks - block), a_tiles = next_of(rows, TILE_ROWS);
-            const int far = space && b_col == 1 && a_tiles > 2 && b_row * (ptrdiff_t)sizeof *b >= FAR_B;
-            const int packing = space && (a_col != 1 || a_row * (ptrdiff_t)sizeof *a >= FAR_A);
-            if (packing)
-                pack_a(a + (ptrdiff_t)i * a_row, a_row, a_col, rows, k, turn, last, space);
-            for (size_t j = begin, cols; j < end; j += cols) {
-                const size_t group = far && end - j >= GROUP * TILE_COLS ? GROUP : 1;
-                cols = m <= WIDE_ROWS && b_col == 1 && end - j >= WIDE_COLS ? WIDE_COLS
-                       : end - j < TILE_COLS                                ? end - j
-                                                                            : group * TILE_COLS;
-                const real_t *a_step = space;
-                for (size_t step = turn; step < last; step++) {
-                    const size_t first = first_of(k, step), some = first_of(k, step + 1) - first;
-                    const real_t *from = b + (ptrdiff_t)first * b_row + (ptrdiff_t)j * b_col;
-                    struct panel p = {.a = a + (ptrdiff_t)i * a_row + (ptrdiff_t)first * a_col, .a_row = a_row,
-                                      .a_col = a_col, .b = from, .b_row = b_row, .c_row = c_row, .c_col = c_col,
-                                      .k = some, .cols = cols / group, .accumulate = accumulate || step > 0};
-                    if (packing) {
-                        p.a = a_step;
-                        p.a_row = 1;
-                        p.a_col = PACKED_ROWS;
-                        a_step += a_tiles * some * PACKED_ROWS;
-                    }
-                    if (group > 1) {
-                        p.b = space + A_BLOCK;
-                        p.b_row = TILE_COLS;
-                        pack_panels(from, b_row, some, cols, group, space + A_BLOCK, TILE_COLS);
-                    }
-                    for (size_t col = j; col < j + cols; col += p.cols) {
-                        p.c = c + (ptrdiff_t)i * c_row + (ptrdiff_t)col * c_col;
-                        p.bias = !bias ? NULL : c_col == 1 ? bias + col : bias + i;
-                        panel_step(p, b_col, rows, packing, group > 1);
-                        p.b += some * TILE_COLS;
-                    }
-                }
-            }
+        const size_t most = A_BLOCK / (deep ? deep : 1) / PACKED_ROWS * TILE_ROWS;
+        for (size_t i = 0, left = next_of(m, most); left > 0; left--) {
+            const size_t rows = next_of(m - i, left);
+            block_product(&g, i, rows, turn, last);
             i += rows;
         }
     }
