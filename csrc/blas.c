@@ -171,7 +171,7 @@ static void blas(struct gemm g)
 {
     int trans_a, trans_b, m = (int)g.m, n = (int)g.n, k = (int)g.k, c_row = (int)g.c_row;
     int lead_a = leading(g.m, g.k, g.a_row, g.a_col, &trans_a), lead_b = leading(g.k, g.n, g.b_row, g.b_col, &trans_b);
-    if (g.bias)
+    if (g.bias && !g.accumulate)
         for (size_t i = 0; i < g.m; i++)
             memcpy(g.c + (ptrdiff_t)i * g.c_row * (ptrdiff_t)g.size, g.bias, g.n * g.size);
     double beta = g.accumulate || g.bias ? 1 : 0;

@@ -109,7 +109,7 @@ def test_native_equals_the_reference(core, isa, dtype, operation):
 @pytest.mark.parametrize("provider", ["native", "blas", "auto"])
 @pytest.mark.parametrize("m,n,k", [(1, 1, 1), (1, 17, 40), (40, 1, 17), (17, 40, 1), (5, 7, 3), (29, 31, 33),
                                    (16, 64, 32), (67, 130, 100), (300, 5, 64), (6, 300, 64), (7, 9, 1100),
-                                   (3, 200, 300), (60, 900, 40), (200, 300, 60)])  # fmt: skip
+                                   (3, 200, 300), (60, 900, 40), (200, 300, 60), (14, 16, 16384)])  # fmt: skip
 def test_matrix_products_of_every_shape_layout_and_provider(core, isa, dtype, provider, m, n, k):
     if outcome(core.set_gemm_provider, provider)[0] == "raised":
         pytest.skip("this build has no BLAS")

@@ -10,8 +10,8 @@
  * while it multiplies. A is taken in blocks of at most FNN_GEMM_SPACE bytes, which stay in L2 for all panels, and is
  * copied to `space`, tile by tile, if that is given.
  *
- * Precision: products are summed in real_t, in order of k within a step and then from step to step. Relative error at
- * most about 2 sqrt(k) eps, at worst k eps, of sum(|a b|).
+ * Precision: products are summed in real_t, in order of k within a step and then from step to step. Relative error
+ * typically at most 2 sqrt(k) eps, at worst k eps, of sum(|a b|).
  */
 #include "fnn.h"
 #include "pack.h"
