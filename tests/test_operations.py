@@ -109,7 +109,7 @@ def test_native_equals_the_reference(core, isa, dtype, operation):
 @pytest.mark.parametrize("provider", ["native", "blas", "auto"])
 @pytest.mark.parametrize("m,n,k", [(1, 1, 1), (1, 17, 40), (40, 1, 17), (17, 40, 1), (5, 7, 3), (29, 31, 33),
                                    (16, 64, 32), (67, 130, 100), (300, 5, 64), (6, 300, 64), (7, 9, 1100),
-                                   (3, 200, 300), (60, 900, 40), (200, 300, 60), (14, 16, 16384)])  # fmt: skip
+                                   (3, 200, 300), (60, 900, 40), (200, 300, 60)])  # fmt: skip
 def test_matrix_products_of_every_shape_layout_and_provider(core, isa, dtype, provider, m, n, k):
     if outcome(core.set_gemm_provider, provider)[0] == "raised":
         pytest.skip("this build has no BLAS")
@@ -126,6 +126,17 @@ def test_matrix_products_of_every_shape_layout_and_provider(core, isa, dtype, pr
                 check(core, operation, {a: given[a] for a in names}, depth, depth, layout, what=name)
     finally:
         core.set_gemm_provider("auto")
+
+
+@dtypes
+@pytest.mark.parametrize("m,k", [(14, 8192), (14, 16384), (6, 16384), (6, 32768), (400, 1300)])
+def test_matrix_products_of_great_depth(core, isa, dtype, m, k):
+    rng = np.random.default_rng([m, k])
+    x, w = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((40, k)).astype(dtype)
+    expected = x.astype(np.float64) @ w.T.astype(np.float64)
+    atol = 4 * k**0.5 * np.finfo(dtype).eps * (np.abs(x) @ np.abs(w.T)).max()
+    for weight in (w, np.asfortranarray(w)):
+        np.testing.assert_allclose(core.linear_forward(x, weight, None), expected, rtol=0, atol=atol)
 
 
 @dtypes
