@@ -8,8 +8,10 @@
 #include "vecmath.h"
 
 /* Of the rows seen so far of a group of columns: sum(x - pivot), sum((x - mean)^2), sum(dy), sum(dy (x - mean)), with
- * the mean of the same rows. The pivot is the median of three rows, or 0 where that is not finite: where the mean is
- * large beside the deviation, the means of strips themselves would be rounded too coarsely. */
+ * the mean of the same rows. The pivot is the median of three rows where that is FAR_FROM_0 beside their spread: the
+ * means of strips themselves would be rounded too coarsely. Elsewhere it is 0, and nothing is rounded before it is
+ * summed. */
+enum { FAR_FROM_0 = 8 };
 struct moments {
     real_t pivot[GROUP];
     acc_t sum[GROUP], squares[GROUP], dy[GROUP], dy_x[GROUP];
@@ -58,8 +60,9 @@ INLINE void find_moments(const real_t *x, const real_t *dy, size_t rows, size_t 
     FOR_VECTORS(l, n, 0, count, {
         const real_t *middle = x + rows / 2 * cols, *last = x + (rows - 1) * cols;
         const vec_t u = vec_get(x + l, n, 0), v = vec_get(middle + l, n, 0), w = vec_get(last + l, n, 0);
-        const vec_t median = vec_max(vec_min(u, v), vec_min(vec_max(u, v), w));
-        vec_store(m->pivot + l, vec_select(median - median == R(0), median, VEC(0)));
+        const vec_t low = vec_min(u, v), high = vec_max(u, v), median = vec_max(low, vec_min(high, w));
+        const vec_t spread = vec_max(high, w) - vec_min(low, w);
+        vec_store(m->pivot + l, vec_select(vec_abs(median) > FAR_FROM_0 * spread, median, VEC(0)));
     })
     FOR_BLOCKS(i0, i1, rows, {
         struct block_moments b;
