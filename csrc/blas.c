@@ -3,6 +3,8 @@
  * The own kernels are gemm_tiles and gemm_dots of ops.def. FNN_BLAS_PREFIX is the prefix of the BLAS's symbols (scipy_
  * for the vendored OpenBLAS), and absent without a BLAS.
  */
+#include "gemm.h"
+
 #include "fnn.h"
 #include "threads.h"
 
@@ -16,15 +18,6 @@ static int provider = FNN_GEMM_AUTO;
 int fnn_gemm_provider(void) { return provider; }
 void fnn_set_gemm_provider(int choice) { provider = choice; }
 
-struct gemm { /* C (m, n) = A (m, k) B (k, n) + bias; strides in elements */
-    int type;
-    const char *a, *b, *bias;
-    char *c;
-    ptrdiff_t a_row, a_col, b_row, b_col, c_row, c_col; /* c_row or c_col is 1; the bias goes along that axis */
-    size_t m, n, k, size; /* size: bytes of an element */
-    int accumulate;
-};
-
 /* The same product by its transposes: C^T = B^T A^T. */
 static struct gemm turned(struct gemm g)
 {
@@ -33,6 +26,7 @@ static struct gemm turned(struct gemm g)
     t.b = g.a, t.b_row = g.a_col, t.b_col = g.a_row;
     t.c_row = g.c_col, t.c_col = g.c_row;
     t.m = g.n, t.n = g.m;
+    t.turned = !g.turned;
     return t;
 }
 
@@ -81,26 +75,26 @@ static int turning_pays(const struct gemm *g)
     return g->a_col == 1 ? g->b_col != 1 && deep * cols > 1.3 * rows * (cols + deep) : narrow(g) && g->m > 2 * g->n;
 }
 
-static void tiles(struct gemm g)
+/* Memory for packing: the caller's, or some of the pool. */
+static void tiles(struct gemm g, void *space)
 {
-    char *space = NULL;
-    if (g.n * g.size >= PACKED_COLUMNS || (g.a_col != 1 && g.k >= PACKED_DEPTH))
-        space = fnn_pool_alloc(FNN_GEMM_SPACE);
+    const int packing = g.n * g.size >= PACKED_COLUMNS || (g.a_col != 1 && g.k >= PACKED_DEPTH);
+    void *own = packing && !space ? fnn_pool_alloc(FNN_GEMM_SPACE) : NULL;
     fnn_gemm_tiles(g.type, g.a, g.a_row, g.a_col, g.b, g.b_row, g.b_col, g.bias, g.c, g.c_row, g.c_col, g.m, g.k,
-                   g.accumulate, space, 0, g.n);
-    fnn_pool_free(space);
+                   g.accumulate, packing ? (space ? space : own) : NULL, 0, g.n);
+    fnn_pool_free(own);
 }
 
-static void dots(struct gemm g)
+static void dots(struct gemm g, void *space)
 {
-    char *space = fnn_pool_alloc(g.n * (g.k * g.size + 64));
-    if (!space) {
-        tiles(g);
+    void *own = space ? NULL : fnn_pool_alloc(FNN_GEMM_SPACE);
+    if (!space && !own) {
+        tiles(g, NULL);
         return;
     }
     fnn_gemm_dots(g.type, g.a, g.a_row, g.b, g.b_row, g.b_col, g.bias, g.c, g.c_row, g.c_col, g.n, g.k, g.accumulate,
-                  space, 0, g.m);
-    fnn_pool_free(space);
+                  space ? space : own, 0, g.m);
+    fnn_pool_free(own);
 }
 
 #ifdef FNN_BLAS_PREFIX
@@ -187,7 +181,7 @@ int fnn_has_blas(void) { return 0; }
 const char *fnn_blas_config(void) { return ""; }
 void fnn_blas_init(void) {}
 static int blas_serves(const struct gemm *g) { return (void)g, 0; }
-static void blas(struct gemm g) { tiles(g); }
+static void blas(struct gemm g) { tiles(g, NULL); }
 #endif
 
 /* How a product is cut for threads. The own kernel sums alike wherever a share begins. OpenBLAS does so where shares
@@ -198,36 +192,65 @@ enum { BLAS_SHARE = 1 << 22, STEP = 64, STEP_F64 = 192, OWN_STEP = 32 };
 
 static const double OWN_NS = 2.0 / 100; /* of one multiply-add, at 100 GFLOP/s, to estimate what a product costs */
 
+struct gemm fnn_gemm_plan(struct gemm g)
+{
+    g.turned = 0;
+    if (!g.own && blas_serves(&g)) {
+        g.way = FNN_GEMM_BY_BLAS;
+        return g;
+    }
+    const struct gemm t = turned(g);
+    const int can_turn = g.c_row != 1; /* else both strides are 1, and nothing says where the bias goes */
+    if (can_turn && !dots_pay(&g) && (dots_pay(&t) || turning_pays(&g)))
+        g = t;
+    g.way = dots_pay(&g) ? FNN_GEMM_BY_DOTS : FNN_GEMM_BY_TILES;
+    return g;
+}
+
+struct cut fnn_gemm_cut(const struct gemm *g)
+{
+    const int f64 = g->way == FNN_GEMM_BY_BLAS && g->type == FNN_TYPE_F64;
+    const int by_rows = g->way == FNN_GEMM_BY_DOTS || (f64 ? g->m >= 6 * STEP_F64 : g->m > g->n);
+    const double work = (double)g->m * (double)g->n * (double)g->k;
+    if (f64 && !by_rows && work >= 2.0 * BLAS_SHARE && g->n >= 2 * STEP)
+        return (struct cut){2, 1, 0, 1};
+    const size_t step = f64 ? STEP_F64 : g->way == FNN_GEMM_BY_BLAS ? STEP : OWN_STEP;
+    return (struct cut){by_rows ? g->m : g->n, step, by_rows, 0};
+}
+
+static void run(struct gemm g, void *space)
+{
+    if (g.way == FNN_GEMM_BY_BLAS)
+        blas(g);
+    else if (g.way == FNN_GEMM_BY_DOTS)
+        dots(g, space);
+    else
+        tiles(g, space);
+}
+
+void fnn_gemm_share(const struct gemm *g, const struct cut *cut, size_t begin, size_t end, void *space)
+{
+    const size_t half = (g->n / 2 + STEP - 1) / STEP * STEP;
+    if (cut->halves)
+        for (size_t i = begin; i < end; i++)
+            blas(part(*g, 0, i * half, i ? g->n : half));
+    else if (begin < end)
+        run(part(*g, cut->by_rows, begin, end), space);
+}
+
+void fnn_gemm_rows(const struct gemm *g, size_t begin, size_t end, void *space)
+{
+    run(part(*g, !g->turned, begin, end), space);
+}
+
 void fnn_gemm(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
               ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t n, size_t k, int accumulate)
 {
-    struct gemm g = {type,  a,     b, bias, c, a_row, a_col, b_row, b_col, c_row, 1, m, n, k,
-                     type == FNN_TYPE_F64 ? 8 : 4, accumulate};
-    void (*run)(struct gemm) = tiles;
-    if (blas_serves(&g)) {
-        run = blas;
-    } else {
-        const struct gemm t = turned(g);
-        const int can_turn = g.c_row != 1; /* else both strides are 1, and nothing says where the bias goes */
-        if (can_turn && !dots_pay(&g) && (dots_pay(&t) || turning_pays(&g)))
-            g = t;
-        run = dots_pay(&g) ? dots : tiles;
-    }
-    const int f64 = run == blas && type == FNN_TYPE_F64;
-    const int by_rows = run == dots || (f64 ? g.m >= 6 * STEP_F64 : g.m > g.n);
-    const size_t longer = by_rows ? g.m : g.n;
+    const struct gemm g = fnn_gemm_plan((struct gemm){
+        type, a, b, bias, c, a_row, a_col, b_row, b_col, c_row, 1, m, n, k, type == FNN_TYPE_F64 ? 8 : 4, accumulate,
+        0, 0, 0});
+    const struct cut cut = fnn_gemm_cut(&g);
     const double work = (double)m * (double)n * (double)k;
-    const double ns = run == blas ? work / BLAS_SHARE * FNN_NS_PER_THREAD : work * OWN_NS;
-    if (f64 && !by_rows && work >= 2.0 * BLAS_SHARE && n >= 2 * STEP) {
-        const size_t half = (n / 2 + STEP - 1) / STEP * STEP;
-        FNN_PARALLEL(2, 1, ns, {
-            for (size_t i = begin; i < end; i++)
-                blas(part(g, 0, i * half, i ? n : half));
-        })
-    } else {
-        FNN_PARALLEL(longer, f64 ? STEP_F64 : run == blas ? STEP : OWN_STEP, ns, {
-            if (begin < end)
-                run(part(g, by_rows, begin, end));
-        })
-    }
+    FNN_PARALLEL(cut.units, cut.step, g.way == FNN_GEMM_BY_BLAS ? work / BLAS_SHARE * FNN_NS_PER_THREAD : work * OWN_NS,
+                 { fnn_gemm_share(&g, &cut, begin, end, NULL); })
 }

@@ -41,10 +41,23 @@ const char *const fnn_isa_names[] = {
 const int fnn_isa_count = sizeof tables / sizeof *tables;
 
 const char *const fnn_unary_names[FNN_UNARY_COUNT] = {
-#define UNARY(name, value, gradient) #name,
+#define UNARY(name, value, gradient, at_output) #name,
 #include "unary.def"
 #undef UNARY
 };
+int fnn_unary_at_output(int kind, double a, double b)
+{
+    (void)a, (void)b;
+    switch (kind) {
+#define UNARY(name, value, gradient, at_output)                                                                        \
+    case FNN_UNARY_##name:                                                                                             \
+        return at_output;
+#include "unary.def"
+#undef UNARY
+    }
+    return 0;
+}
+
 const char *const fnn_loss_names[FNN_LOSS_COUNT] = {
 #define LOSS(name, value, derivative) #name,
 #include "loss.def"
@@ -92,6 +105,13 @@ void fnn_set_isa(int isa) { chosen = isa; }
             tables[chosen].f32->name(FNN_STRIP args, begin, end);                                                      \
     }
 #define OP(name, params, args, unit, ns)                                                                               \
+    void fnn_##name##_part(int type, FNN_STRIP params, size_t begin, size_t end)                                       \
+    {                                                                                                                  \
+        if (type == FNN_TYPE_F64)                                                                                      \
+            tables[chosen].f64->name(FNN_STRIP args, begin, end);                                                      \
+        else                                                                                                           \
+            tables[chosen].f32->name(FNN_STRIP args, begin, end);                                                      \
+    }                                                                                                                  \
     void fnn_##name(int type, FNN_STRIP params, size_t units)                                                          \
     {                                                                                                                  \
         int isa = chosen;                                                                                              \

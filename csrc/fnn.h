@@ -3,7 +3,8 @@
  * ops.def documents each operation: its shapes, its units, its precision. An entry is
  *     void fnn_softmax_forward(int type, const void *x, void *y, size_t cols, size_t units);
  * where type is FNN_TYPE_F32 or FNN_TYPE_F64 and says what the void pointers point to. Nothing here knows of Python,
- * allocates or fails; what a caller could get wrong is checked before (by _core.pyx).
+ * allocates or fails; what a caller could get wrong is checked before (by _core.pyx). fnn_softmax_forward_part takes a
+ * range of units instead, on the calling thread, which program.c uses inside a team of its own.
  */
 #ifndef FNN_H
 #define FNN_H
@@ -15,7 +16,7 @@ enum fnn_type { FNN_TYPE_F32, FNN_TYPE_F64 };
 enum { FNN_SUM_CHUNK = 4096, FNN_DROPOUT_CHUNK = 1024, FNN_GEMM_SPACE = 9 << 17 };
 
 enum fnn_unary {
-#define UNARY(name, value, gradient) FNN_UNARY_##name,
+#define UNARY(name, value, gradient, at_output) FNN_UNARY_##name,
 #include "unary.def"
 #undef UNARY
     FNN_UNARY_COUNT
@@ -28,11 +29,14 @@ enum fnn_loss {
 };
 extern const char *const fnn_unary_names[FNN_UNARY_COUNT];
 extern const char *const fnn_loss_names[FNN_LOSS_COUNT];
+int fnn_unary_at_output(int kind, double a, double b); /* see unary.def */
 
 #define FNN_STRIP(...) __VA_ARGS__
 
 #define real_t void
-#define OP(name, params, args, unit, ns) void fnn_##name(int type, FNN_STRIP params, size_t units);
+#define OP(name, params, args, unit, ns)                                                                               \
+    void fnn_##name(int type, FNN_STRIP params, size_t units);                                                         \
+    void fnn_##name##_part(int type, FNN_STRIP params, size_t begin, size_t end);
 #define KERNEL(name, params, args) void fnn_##name(int type, FNN_STRIP params, size_t begin, size_t end);
 #include "ops.def"
 #undef real_t

@@ -6,12 +6,26 @@
 void fnn_threads_init(void);
 
 #include <pthread.h>
+#include <time.h>
+
+int64_t fnn_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Whole steps, but for the last share, which also takes what is left: no share is a fraction of a step. */
+void fnn_share(int me, int team, size_t units, size_t step, size_t *begin, size_t *end)
+{
+    const size_t first = (size_t)me, members = (size_t)team, steps = units < step ? 1 : units / step;
+    *begin = me > 0 && steps * first / members == steps ? units : steps * first / members * step;
+    *end = steps * (first + 1) / members == steps ? units : steps * (first + 1) / members * step;
+}
 
 #ifdef _OPENMP
-#include <omp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 static int explicit_count; /* 0: not set */
 static int limit = 1;      /* of the affinity mask and the container's quota */
@@ -33,15 +47,6 @@ int fnn_num_threads(void)
     return variable && *variable ? count : count < limit ? count : limit;
 }
 
-int64_t fnn_caller_clock(void)
-{
-    struct timespec now;
-    if (omp_get_thread_num() != 0)
-        return 0;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* A member that does not run keeps the others waiting for a time slice, 1 to 4 ms, at every operation. After the first
  * such wait one thread serves for 10 ms, after the next in a row for 20, and so on: the loss stays below a tenth. */
 enum { LONG_WAIT = 200000, FIRST_PAUSE = 10000000, LAST_PAUSE = 320000000 };
@@ -51,7 +56,7 @@ void fnn_team_waited(int64_t worked, int64_t waited)
 {
     if (waited > worked + LONG_WAIT) {
         int64_t length = pause;
-        paused_until = fnn_caller_clock() + length;
+        paused_until = fnn_clock() + length;
         pause = length < LAST_PAUSE ? 2 * length : length;
     } else {
         pause = FIRST_PAUSE;
@@ -61,7 +66,7 @@ void fnn_team_waited(int64_t worked, int64_t waited)
 static int paused(void)
 {
     int64_t until = paused_until;
-    if (until && fnn_caller_clock() < until)
+    if (until && fnn_clock() < until)
         return 1;
     paused_until = 0;
     return 0;
@@ -75,15 +80,6 @@ int fnn_team_size(size_t pieces, double ns)
     if (team > ns / FNN_NS_PER_THREAD)
         team = ns / FNN_NS_PER_THREAD;
     return team > (double)pieces ? (int)pieces : (int)team;
-}
-
-/* Whole steps, but for the last share, which also takes what is left: no share is a fraction of a step. */
-void fnn_share(size_t units, size_t step, size_t *begin, size_t *end)
-{
-    const size_t team = (size_t)omp_get_num_threads(), me = (size_t)omp_get_thread_num();
-    const size_t steps = units < step ? 1 : units / step;
-    *begin = me > 0 && steps * me / team == steps ? units : steps * me / team * step;
-    *end = steps * (me + 1) / team == steps ? units : steps * (me + 1) / team * step;
 }
 
 /* libgomp waits for ever in a child whose parent had a team (GCC bug 60035): the child computes on its own thread. */
@@ -100,6 +96,8 @@ int fnn_has_openmp(void) { return 0; }
 void fnn_set_num_threads(int count) { (void)count; }
 void fnn_set_thread_limit(int count) { (void)count; }
 int fnn_num_threads(void) { return 1; }
+int fnn_team_size(size_t pieces, double ns) { return (void)pieces, (void)ns, 1; }
+void fnn_team_waited(int64_t worked, int64_t waited) { (void)worked, (void)waited; }
 void fnn_threads_init(void) { pthread_atfork(NULL, NULL, fnn_pool_after_fork); }
 
 #endif

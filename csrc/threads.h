@@ -1,4 +1,4 @@
-/* The one place where work is spread over threads: FNN_PARALLEL, on OpenMP or on the calling thread alone. */
+/* The one place where work is spread over threads, on OpenMP or on the calling thread alone: FNN_PARALLEL, FNN_TEAM. */
 #ifndef FNN_THREADS_H
 #define FNN_THREADS_H
 
@@ -9,53 +9,69 @@
  * 10 us a hop, and beside other busy processes a multiple of it. */
 enum { FNN_NS_PER_THREAD = 25000 };
 
-/* FNN_PARALLEL runs the statements, which read `begin` and `end`, over [0, units) on as many threads as `ns`
- * nanoseconds of work are worth. A share begins at a multiple of `step`, so that the number of threads never changes a
- * result: no sum crosses units, and elements and columns, of which several share a vector or a block of vectors, are
- * grouped alike in any share. (Compilers may contract the arithmetic of a whole vector and of a last, partial one
- * differently.) */
+/* Where a share of rows, columns, elements or chunks may begin, so that the number of threads never changes a result:
+ * no sum crosses units, and elements and columns, of which several share a vector or a block of vectors, are grouped alike
+ * in any share. (Compilers may contract the arithmetic of a whole vector and of a last, partial one differently.) */
 enum { FNN_STEP_rows = 1, FNN_STEP_columns = 128, FNN_STEP_elements = 64, FNN_STEP_chunks = 1 };
-#ifdef _OPENMP
+
 /* How many threads are worth `ns` nanoseconds of work in `pieces` pieces: 1 for small work and in a forked child. */
 int fnn_team_size(size_t pieces, double ns);
 
-/* The range of units of the calling member of the team. */
-void fnn_share(size_t units, size_t step, size_t *begin, size_t *end);
+/* The range of units of member `me` of a team. */
+void fnn_share(int me, int team, size_t units, size_t step, size_t *begin, size_t *end);
 
-/* Nanoseconds of a clock, read by the caller of the team; other members get 0. */
-int64_t fnn_caller_clock(void);
-
-/* How long the caller worked on its share, and how long it then waited for the rest of the team. Shares are alike, so a
- * long wait means that the system runs something else where a member should run. Then one thread does for a while. */
+/* How long the caller worked on its share, and how long it then waited for the rest of the team, in nanoseconds. Shares
+ * are alike, so a long wait means that the system runs something else where a member should run. Then one thread does
+ * for a while. */
 void fnn_team_waited(int64_t worked, int64_t waited);
 
-#define FNN_PARALLEL(units, step, ns, ...)                                                                             \
+/* Nanoseconds of a clock. */
+int64_t fnn_clock(void);
+
+/* FNN_TEAM runs the statements, which read `me` and `team`, on each member of a team of `wanted` threads, or of fewer
+ * where no more can be had; FNN_MEET waits there for all of it. */
+#ifdef _OPENMP
+#include <omp.h>
+#define FNN_TEAM(wanted, ...)                                                                                          \
     do {                                                                                                               \
-        int team_ = fnn_team_size((size_t)(units) / (step), ns);                                                       \
-        if (team_ <= 1) {                                                                                              \
-            const size_t begin = 0, end = (units);                                                                     \
+        const int asked_ = (wanted);                                                                                   \
+        if (asked_ <= 1) {                                                                                             \
+            const int me = 0, team = 1;                                                                                \
             __VA_ARGS__                                                                                                \
         } else {                                                                                                       \
-            int64_t started_ = fnn_caller_clock(), done_ = 0;                                                          \
-            _Pragma("omp parallel num_threads(team_)")                                                                 \
+            _Pragma("omp parallel num_threads(asked_)")                                                               \
             {                                                                                                          \
-                size_t begin, end;                                                                                     \
-                fnn_share(units, step, &begin, &end);                                                                  \
+                const int me = omp_get_thread_num(), team = omp_get_num_threads();                                     \
                 __VA_ARGS__                                                                                            \
-                int64_t now_ = fnn_caller_clock();                                                                     \
-                if (now_)                                                                                              \
-                    done_ = now_;                                                                                      \
             }                                                                                                          \
-            fnn_team_waited(done_ - started_, fnn_caller_clock() - done_);                                             \
         }                                                                                                              \
     } while (0);
+#define FNN_MEET() _Pragma("omp barrier")
 #else
-#define FNN_PARALLEL(units, step, ns, ...)                                                                             \
+#define FNN_TEAM(wanted, ...)                                                                                          \
     do {                                                                                                               \
-        const size_t begin = 0, end = (units);                                                                         \
-        (void)(step), (void)(ns);                                                                                      \
+        const int me = 0, team = 1;                                                                                    \
+        (void)(wanted), (void)me, (void)team;                                                                          \
         __VA_ARGS__                                                                                                    \
     } while (0);
+#define FNN_MEET()
 #endif
+
+/* FNN_PARALLEL runs the statements, which read `begin` and `end`, over [0, units) on as many threads as `ns`
+ * nanoseconds of work are worth. */
+#define FNN_PARALLEL(units, step, ns, ...)                                                                             \
+    do {                                                                                                               \
+        const int wanted_ = fnn_team_size((size_t)(units) / (step), ns);                                               \
+        int64_t started_ = wanted_ > 1 ? fnn_clock() : 0, done_ = 0;                                                   \
+        FNN_TEAM(wanted_, {                                                                                            \
+            size_t begin, end;                                                                                         \
+            fnn_share(me, team, units, step, &begin, &end);                                                            \
+            __VA_ARGS__                                                                                                \
+            if (me == 0 && wanted_ > 1)                                                                                \
+                done_ = fnn_clock();                                                                                   \
+        })                                                                                                             \
+        if (wanted_ > 1)                                                                                               \
+            fnn_team_waited(done_ - started_, fnn_clock() - done_);                                                    \
+    } while (0);
 
 #endif

@@ -24,6 +24,10 @@ LEVELS = """
     nn.module optim.base data.batches
     nn.* optim.* data.*
     nn optim data
+    program.tape program.explicit
+    program.build
+    program.step program.inference
+    program
     compat.naming
     compat.module
     compat.linear compat.activations compat.normalization compat.criterions compat.optimizers

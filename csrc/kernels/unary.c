@@ -65,7 +65,7 @@ INLINE vec_t mish_slope(vec_t x)
     return (n + x * (R(4) * vec_select(x >= R(0), t * t, t) * (t + R(1)) / d)) / d;
 }
 
-#define UNARY(name, value, gradient)                                                                                   \
+#define UNARY(name, value, gradient, at_output)                                                                        \
     static void name##_forward(const real_t *xs, real_t *ys, real_t a, real_t b, size_t begin, size_t end)             \
     {                                                                                                                  \
         (void)a, (void)b;                                                                                              \
@@ -90,7 +90,7 @@ INLINE vec_t mish_slope(vec_t x)
 void FNN_NAME(unary_forward)(int kind, const real_t *x, real_t *y, double a, double b, size_t begin, size_t end)
 {
     static void (*const forwards[])(const real_t *, real_t *, real_t, real_t, size_t, size_t) = {
-#define UNARY(name, value, gradient) name##_forward,
+#define UNARY(name, value, gradient, at_output) name##_forward,
 #include "unary.def"
 #undef UNARY
     };
@@ -101,7 +101,7 @@ void FNN_NAME(unary_backward)(int kind, const real_t *x, const real_t *dy, real_
                               size_t begin, size_t end)
 {
     static void (*const backwards[])(const real_t *, const real_t *, real_t *, real_t, real_t, size_t, size_t) = {
-#define UNARY(name, value, gradient) name##_backward,
+#define UNARY(name, value, gradient, at_output) name##_backward,
 #include "unary.def"
 #undef UNARY
     };

@@ -4,6 +4,7 @@ __version__ = "0.1.0"
 
 from . import backend, data, nn, optim
 from .backend import empty_cache, get_num_threads, set_num_threads, show_config, threads, use_backend
+from .program import compile
 from .random import manual_seed
 from .serialization import load, save
 from .trainer import History, Trainer
@@ -12,6 +13,7 @@ __all__ = [
     "History",
     "Trainer",
     "backend",
+    "compile",
     "data",
     "empty_cache",
     "get_num_threads",

@@ -30,6 +30,7 @@ include "core/elementwise.pxi"
 include "core/channels.pxi"
 include "core/losses.pxi"
 include "core/updates.pxi"
+include "core/program.pxi"
 include "core/settings.pxi"
 
 fnn_init()

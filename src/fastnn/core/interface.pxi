@@ -4,6 +4,7 @@ cdef extern from "fnn.h" nogil:
     enum: FNN_TYPE_F32, FNN_TYPE_F64, FNN_SUM_CHUNK, FNN_DROPOUT_CHUNK, FNN_UNARY_COUNT, FNN_LOSS_COUNT
     const char *fnn_unary_names[]
     const char *fnn_loss_names[]
+    int fnn_unary_at_output(int kind, double a, double b)
     const char *fnn_isa_names[]
     const int fnn_isa_count
     int fnn_isa_supported(int isa)
@@ -77,3 +78,65 @@ cdef extern from "fnn.h" nogil:
     void fnn_square_sum(int type, const void *x, double *partial, size_t size, size_t chunks)
     void fnn_scale(int type, void *x, double factor, size_t n)
     void fnn_clip(int type, void *x, double low, double high, size_t n)
+
+
+cdef extern from "program.h" nogil:
+    enum: FNN_INSTRUCTION_COUNT, FNN_PLACES, FNN_PLACE_INPUT, FNN_PLACE_TARGET, FNN_PLACE_OUTPUT
+    enum: FNN_SGD, FNN_ADAM, FNN_RMSPROP, FNN_ADAGRAD, FNN_MEAN, FNN_SUM, FNN_BATCHMEAN
+    const char *fnn_instruction_names[]
+    const int fnn_instruction_splits[]
+
+    struct fnn_instruction:
+        int kind, meet
+        int v[8]
+        int64_t n[6]
+        double d[2]
+
+    struct fnn_parameter:
+        int p
+        int states[3]
+        int first
+        double step
+
+    struct fnn_optimizer:
+        int kind
+        double d[6]
+
+    struct fnn_criterion:
+        int reduction, classes, rows, weight, losses
+        int64_t ignore_index
+        size_t size
+
+    struct fnn_mask:
+        uint64_t key, step
+
+    struct fnn_program:
+        int type
+        size_t count
+        fnn_instruction *code
+        void **values
+        size_t places, arena_places, arena_size, scratch
+        fnn_parameter *parameters
+        size_t parameter_count
+        fnn_optimizer optimizer
+        fnn_criterion criterion
+        fnn_mask *masks
+        size_t mask_count
+        int64_t **counters
+        size_t counter_count
+        int hits, gathered, gathered_targets
+        double ns
+
+    struct fnn_batches:
+        const char *x
+        const char *y
+        size_t x_row, y_row
+        const int64_t *order
+        size_t rows, batch, done, steps
+        double *losses
+        int64_t hits, counted
+        int counting
+
+    void fnn_train(fnn_program *p, fnn_batches *b, double seconds)
+    void fnn_infer(const fnn_program *p, const char *x, size_t x_row, char *y, size_t y_row, size_t rows, size_t block,
+                   int threads)

@@ -31,6 +31,10 @@ class _Unary(Module):
     def update_grad_input(self, input: Array, grad_output: Array) -> Array:
         return backend.ops.unary_backward(self.operation, input, grad_output, *self.constants)
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, *self.config_names)
+        return tape.unary(input, self.operation, self.constants)
+
 
 class ReLU(_Unary):
     """Rectifier: y = max(x, 0). Any shape; the derivative at 0 is 0.
@@ -316,6 +320,10 @@ class _Rowwise(Module):
 
     def update_grad_input(self, input: Array, grad_output: Array) -> Array:
         return self._along("backward", input, grad_output)
+
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, *self.config_names)
+        return tape.softmax(input, self.operation, self.dim)
 
     def _along(self, direction: str, *arrays: Array) -> Array:
         function = getattr(backend.ops, f"{self.operation}_{direction}")

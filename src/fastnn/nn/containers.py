@@ -106,6 +106,12 @@ class Sequential(Module):
             raise
         return grad_output
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch_list(self._layers)
+        for layer in self._layers:
+            input = tape.layer(layer, input)
+        return input
+
     def _inputs_at(self, input: Array) -> list[Array]:
         """The input of every layer when `input` goes in: those of the last forward where they are still right."""
         inputs = self._inputs if self._mode == self.training else None

@@ -87,6 +87,10 @@ class Criterion(Described):
             f"{type(self).__name__}: expected update_grad_input or backward in the class, got neither"
         )
 
+    def lower(self, tape: Any, input: Any) -> None:
+        """Hook: write the loss and the way back on the tape of a program, for `fastnn.compile`."""
+        raise TypeError(f"compile: expected a criterion with a compiled form, got {type(self).__name__}")
+
 
 class _Elementwise(Criterion):
     """A loss that is a sum over elements; `operation` is its name in the back end, `constant` its constant there."""
@@ -103,6 +107,10 @@ class _Elementwise(Criterion):
 
     def update_grad_input(self, input: Array, target: Array) -> Array:
         return backend.ops.loss_backward(self.operation, input, target, 1 / self.divisor(input), self.constant)
+
+    def lower(self, tape: Any, input: Any) -> None:
+        tape.watch(self, *self.config_names)
+        tape.elementwise_loss(input, self.operation, self.constant, self.reduction)
 
     def divisor(self, input: Array) -> int:
         """What the reduction divides the sum by; 1 for an empty batch."""
@@ -266,6 +274,11 @@ class _Classes(Criterion):
         weight, *others = self._options(input)
         scale = None if self.reduction == "mean" else 1.0 if self.reduction == "sum" else 1 / max(len(input), 1)
         return backward(input, target, scale, weight, *others)
+
+    def lower(self, tape: Any, input: Any) -> None:
+        tape.watch(self, *self.config_names)
+        smoothing = getattr(self, "label_smoothing", 0.0)
+        tape.class_loss(input, self.operation, self.weight, self.ignore_index, smoothing, self.reduction)
 
 
 class NLLLoss(_Classes):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import backend
@@ -80,3 +82,7 @@ class Dropout(Module):
         if not self.training:
             return floating("Dropout", "grad_output", grad_output)
         return backend.ops.dropout(grad_output, self.p, self.key, max(self.step - 1, 0))
+
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "training", "p")
+        return tape.dropout(input, self, probability("Dropout", self.p))

@@ -89,6 +89,10 @@ class Linear(Module):
         grad_bias = None if self.bias is None else self.grad_bias
         backend.ops.linear_backward_params(input, grad_output, self.grad_weight, grad_bias)
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "weight", "bias")
+        return tape.linear(input, self.weight, self.bias)
+
 
 class Flatten(Module):
     """Join the axes from `start_dim` to `end_dim` into one: (N, C, H, W) -> (N, C H W).
@@ -137,6 +141,10 @@ class Flatten(Module):
             raise ValueError(f"Flatten: expected grad_output of shape {self._shape(shape)}, got {grad_output.shape}")
         return grad_output.reshape(shape)
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "start_dim", "end_dim")
+        return tape.reshape(input, lambda shape: self._shape(shape))
+
 
 class Identity(Module):
     """The identity: the output is the input itself.
@@ -161,3 +169,6 @@ class Identity(Module):
     def update_grad_input(self, input: Array, grad_output: Array) -> Array:
         same_shape("Identity", "grad_output", np.asarray(grad_output), np.asarray(input))
         return grad_output
+
+    def lower(self, tape: Any, input: Any) -> Any:
+        return input

@@ -140,6 +140,10 @@ class Module(Described):
         for child in self.children():
             child.undo_output()
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        """Hook: write the layer on the tape of a program, for `fastnn.compile`; returns the output's place there."""
+        raise TypeError(f"compile: expected layers with a compiled form, got {type(self).__name__}")
+
     # The tree
 
     def named_children(self) -> Iterator[tuple[str, Module]]:

@@ -151,6 +151,10 @@ class BatchNorm1d(_PerChannel):
             self._track(mean, var, output.size // len(mean))
         return output
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "training", *self.config_names, *self.param_names, *self.buffer_names)
+        return tape.batch_norm(input, self)
+
     def _gradients(self, input: Array, grad_output: Array) -> tuple[Array, Array, Array]:
         if self._uses_batch(input):
             return backend.ops.batch_norm_backward(input, self.weight, grad_output, self.eps)
@@ -245,3 +249,7 @@ class ChannelwiseScale(_PerChannel):
 
     def _gradients(self, input: Array, grad_output: Array) -> tuple[Array, Array, Array]:
         return backend.ops.channel_scale_backward(input, self.weight, grad_output)
+
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, *self.param_names)
+        return tape.channel_scale(input, self.weight, self.bias)

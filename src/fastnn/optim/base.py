@@ -103,6 +103,10 @@ class Optimizer:
         """Update all parameters in one call, none for the first time; False if that cannot be: nothing is changed."""
         return False
 
+    def native(self) -> tuple[str, tuple[float, ...]] | None:
+        """For `fastnn.compile`: the name of the native update and its numbers as they are now; None without one."""
+        return None
+
     # The step
 
     def step(self) -> None:

@@ -94,6 +94,10 @@ class SGD(Optimizer):
             params, grads, velocities, self.lr, self.momentum, 1 - self.dampening, self.weight_decay, self.nesterov
         )
 
+    def native(self) -> tuple[str, tuple[float, ...]] | None:
+        numbers = self.lr, self.momentum, 1 - self.dampening, self.weight_decay, self.nesterov
+        return ("sgd", numbers) if type(self) is SGD else None
+
 
 class Adam(Optimizer):
     """Adam: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, p -= lr m' / (sqrt(v') + eps), m' and v' bias-corrected.
@@ -188,6 +192,10 @@ class Adam(Optimizer):
             self._decoupled,
             steps.pop() + 1,
         )
+
+    def native(self) -> tuple[str, tuple[float, ...]] | None:
+        numbers = self.lr, *self.betas, self.eps, self.weight_decay, self._decoupled
+        return ("adam", numbers) if type(self) in (Adam, AdamW) else None
 
 
 class AdamW(Adam):
@@ -308,6 +316,10 @@ class RMSprop(Optimizer):
             self.momentum,
         )
 
+    def native(self) -> tuple[str, tuple[float, ...]] | None:
+        numbers = self.lr, self.alpha, self.eps, self.weight_decay, self.momentum
+        return ("rmsprop", numbers) if type(self) is RMSprop else None
+
 
 class Adagrad(Optimizer):
     """Adagrad: s += g^2, p -= lr g / (sqrt(s) + eps).
@@ -375,6 +387,10 @@ class Adagrad(Optimizer):
     def update_param(self, param: Array, grad: Array, state: State, first: bool) -> None:
         lr = self.lr / (1 + (state["step"] - 1) * self.lr_decay)
         backend.ops.adagrad_update(param, grad, state["sum"], lr, self.eps, self.weight_decay)
+
+    def native(self) -> tuple[str, tuple[float, ...]] | None:
+        numbers = self.lr, self.eps, self.weight_decay, self.lr_decay
+        return ("adagrad", numbers) if type(self) is Adagrad else None
 
 
 def _by_index(states: list[State], name: str) -> dict[int, Array]:

@@ -1,0 +1,615 @@
+/* Runs programs: training steps one after the other, by one team, and inference block by block. program.h says what a
+ * program is; what an instruction does stands here, one function each, in the order of program.def.
+ *
+ * A team splits a batch by rows, and meets only where an instruction crosses rows. Gradients of a weight are made block
+ * by block of its rows in `scratch`, and the optimiser takes each block while it is in cache. Where shares begin never
+ * changes a result: see threads.h.
+ */
+#include "program.h"
+
+#include "fnn.h"
+#include "gemm.h"
+#include "threads.h"
+
+#include <math.h>
+#include <string.h>
+
+const char *const fnn_instruction_names[] = {
+#define INSTRUCTION(name, split) #name,
+#include "program.def"
+#undef INSTRUCTION
+};
+const int fnn_instruction_splits[] = {
+#define INSTRUCTION(name, split) FNN_SPLIT_##split,
+#include "program.def"
+#undef INSTRUCTION
+};
+
+/* Shares of rows begin at whole vectors of an array of any width. */
+enum { ROW_STEP = 16 };
+
+struct team { /* what the members share */
+    const struct fnn_program *program;
+    struct fnn_batches *batches; /* NULL in inference */
+    void **values;
+    size_t rows, first; /* of the batch at hand */
+    size_t planned;     /* the rows that products are planned for, so that a last, smaller block computes alike */
+    double scale;       /* of the gradient of the loss */
+    int stop;
+    int64_t waited; /* by member 0, nanoseconds */
+};
+
+struct member {
+    struct team *team;
+    const struct fnn_program *program;
+    void **values;
+    int me, members, type;
+    size_t rows, size; /* size: bytes of an element */
+    char *space, *scratch;
+};
+
+typedef const struct fnn_instruction *instruction;
+
+static void meet(struct member *m)
+{
+    if (m->members == 1)
+        return;
+    if (m->me == 0) {
+        const int64_t start = fnn_clock();
+        FNN_MEET();
+        m->team->waited += fnn_clock() - start;
+    } else {
+        FNN_MEET();
+    }
+}
+
+static void share(const struct member *m, size_t units, size_t step, size_t *begin, size_t *end)
+{
+    if (m->members == 1)
+        *begin = 0, *end = units;
+    else
+        fnn_share(m->me, m->members, units, step, begin, end);
+}
+
+/* The operand at place `v[operand]`, `elements` further on; NULL stays NULL. */
+static void *at(const struct member *m, instruction i, int operand, size_t elements)
+{
+    char *pointer = m->values[i->v[operand]];
+    return pointer ? pointer + elements * m->size : NULL;
+}
+
+#define FOR_SHARE(units, step)                                                                                         \
+    size_t begin, end;                                                                                                 \
+    share(m, units, step, &begin, &end);                                                                               \
+    if (begin < end)
+
+static size_t chunks(size_t elements, size_t chunk) { return (elements + chunk - 1) / chunk; }
+
+/* ---- the optimiser ---- */
+
+/* What depends on the number of the step: Adam's size of a step and scale of the root, Adagrad's rate. */
+static void update_scalars(const struct fnn_program *p)
+{
+    const double *d = p->optimizer.d;
+    double same = -1, rate = 0, root = 0;
+    for (size_t i = 0; i < p->parameter_count; i++) {
+        struct fnn_parameter *parameter = &p->parameters[i];
+        parameter->step += 1;
+        if (parameter->step != same) {
+            same = parameter->step;
+            if (p->optimizer.kind == FNN_ADAM) {
+                rate = d[0] / (1 - pow(d[1], same));
+                root = 1 / sqrt(1 - pow(d[2], same));
+            } else if (p->optimizer.kind == FNN_ADAGRAD) {
+                rate = d[0] / (1 + (same - 1) * d[3]);
+            }
+        }
+        parameter->rate = rate;
+        parameter->root = root;
+    }
+}
+
+/* Elements [begin, end) of a parameter, whose gradients are g. */
+static void update(const struct member *m, int64_t index, const void *g, size_t begin, size_t end)
+{
+    const struct fnn_parameter *parameter = &m->program->parameters[index];
+    const struct fnn_optimizer *o = &m->program->optimizer;
+    const double *d = o->d;
+    const size_t n = end - begin;
+    void *p = (char *)m->values[parameter->p] + begin * m->size, *s[3];
+    for (int i = 0; i < 3; i++)
+        s[i] = parameter->states[i] ? (char *)m->values[parameter->states[i]] + begin * m->size : NULL;
+    switch (o->kind) {
+    case FNN_SGD:
+        fnn_sgd_update_part(m->type, p, g, s[0], d[0], d[1], d[2], d[3], d[4] != 0, parameter->first, 0, n);
+        break;
+    case FNN_ADAM:
+        fnn_adam_update_part(m->type, p, g, s[0], s[1], s[2], d[5] != 0 ? 1 - d[0] * d[4] : 1, d[5] != 0 ? 0 : d[4],
+                             d[1], d[2], parameter->rate, parameter->root, d[3], 0, n);
+        break;
+    case FNN_RMSPROP:
+        fnn_rmsprop_update_part(m->type, p, g, s[0], s[1], s[2], d[0], d[1], d[2], d[3], d[4], 0, n);
+        break;
+    default:
+        fnn_adagrad_update_part(m->type, p, g, s[0], parameter->rate, d[1], d[2], 0, n);
+    }
+}
+
+/* ---- products ---- */
+
+static char *space_of(struct member *m)
+{
+    if (!m->space)
+        m->space = fnn_pool_alloc(FNN_GEMM_SPACE);
+    return m->space;
+}
+
+/* A product whose rows are the rows of the batch: the member's own rows, or, by BLAS, a share of the whole. */
+static void rows_product(struct member *m, struct gemm g)
+{
+    g.type = m->type;
+    g.size = m->size;
+    g.m = m->team->planned;
+    g.own = !m->team->batches;
+    const struct gemm plan = fnn_gemm_plan(g);
+    if (plan.way == FNN_GEMM_BY_BLAS) {
+        const struct cut cut = fnn_gemm_cut(&plan);
+        meet(m);
+        FOR_SHARE(cut.units, cut.step)
+            fnn_gemm_share(&plan, &cut, begin, end, NULL);
+        meet(m);
+    } else {
+        FOR_SHARE(m->rows, ROW_STEP)
+            fnn_gemm_rows(&plan, begin, end, space_of(m));
+    }
+}
+
+/* x, w, b, y; in, out, strides of w along in and out. */
+static void run_linear_forward(struct member *m, instruction i)
+{
+    rows_product(m, (struct gemm){.a = at(m, i, 0, 0), .b = at(m, i, 1, 0), .bias = at(m, i, 2, 0), .c = at(m, i, 3, 0),
+                                  .a_row = i->n[0], .a_col = 1, .b_row = i->n[2], .b_col = i->n[3], .c_row = i->n[1],
+                                  .c_col = 1, .n = (size_t)i->n[1], .k = (size_t)i->n[0]});
+}
+
+/* dy, w, dx; in, out, strides of w along in and out. */
+static void run_linear_backward_input(struct member *m, instruction i)
+{
+    rows_product(m, (struct gemm){.a = at(m, i, 0, 0), .b = at(m, i, 1, 0), .c = at(m, i, 2, 0), .a_row = i->n[1],
+                                  .a_col = 1, .b_row = i->n[3], .b_col = i->n[2], .c_row = i->n[0], .c_col = 1,
+                                  .n = (size_t)i->n[0], .k = (size_t)i->n[1]});
+}
+
+/* left, right, g; columns of left and right, parameter, rows of a block, whether to add to g. The parameter is (columns
+ * of left, columns of right) in C order, its gradient left^T right: made in g, or in scratch for the optimiser. */
+static void run_linear_backward_params(struct member *m, instruction i)
+{
+    const size_t lefts = (size_t)i->n[0], rights = (size_t)i->n[1], block = (size_t)i->n[3];
+    FOR_SHARE((lefts + block - 1) / block, 1)
+    for (size_t first = begin * block; first < lefts && first < end * block; first += block) {
+        const size_t last = first + block < lefts ? first + block : lefts;
+        char *g = i->v[2] ? at(m, i, 2, first * rights) : m->scratch;
+        const struct gemm plan = fnn_gemm_plan((struct gemm){
+            .type = m->type, .a = at(m, i, 0, first), .b = at(m, i, 1, 0), .c = g, .a_row = 1,
+            .a_col = (ptrdiff_t)lefts, .b_row = (ptrdiff_t)rights, .b_col = 1, .c_row = (ptrdiff_t)rights, .c_col = 1,
+            .m = last - first, .n = rights, .k = m->rows, .size = m->size, .accumulate = i->n[4] != 0});
+        const struct cut cut = fnn_gemm_cut(&plan);
+        fnn_gemm_share(&plan, &cut, 0, cut.units, space_of(m));
+        if (!i->v[2])
+            update(m, i->n[2], g, first * rights, last * rights);
+    }
+}
+
+/* x, g; columns, parameter, whether to add to g. */
+static void run_column_sums(struct member *m, instruction i)
+{
+    const size_t cols = (size_t)i->n[0];
+    FOR_SHARE(cols, FNN_STEP_columns) {
+        char *g = i->v[1] ? at(m, i, 1, 0) : m->scratch;
+        if (!i->n[2])
+            memset(g + begin * m->size, 0, (end - begin) * m->size);
+        fnn_column_sums_part(m->type, at(m, i, 0, 0), g, m->rows, cols, begin, end);
+        if (!i->v[1])
+            update(m, i->n[1], g + begin * m->size, begin, end);
+    }
+}
+
+/* g; parameter, size. */
+static void run_update(struct member *m, instruction i)
+{
+    FOR_SHARE((size_t)i->n[1], FNN_STEP_elements)
+        update(m, i->n[0], at(m, i, 0, begin), begin, end);
+}
+
+/* ---- rows ---- */
+
+/* to; bytes of a row, whether of the targets. */
+static void run_gather(struct member *m, instruction i)
+{
+    const struct fnn_batches *b = m->team->batches;
+    const size_t bytes = (size_t)i->n[0];
+    const char *from = i->n[1] ? b->y : b->x;
+    char *to = m->values[i->v[0]];
+    if (!b->order)
+        return;
+    const int64_t *order = b->order + m->team->first;
+    FOR_SHARE(m->rows, ROW_STEP)
+    for (size_t row = begin; row < end; row++)
+        memcpy(to + row * bytes, from + (size_t)order[row] * bytes, bytes);
+}
+
+/* x, y; function, elements of a row; two constants. */
+static void run_unary_forward(struct member *m, instruction i)
+{
+    const size_t n = (size_t)i->n[1];
+    FOR_SHARE(m->rows, ROW_STEP)
+        fnn_unary_forward_part(m->type, (int)i->n[0], at(m, i, 0, 0), at(m, i, 1, 0), i->d[0], i->d[1], begin * n,
+                               end * n);
+}
+
+/* x, dy, dx; function, elements of a row; two constants. */
+static void run_unary_backward(struct member *m, instruction i)
+{
+    const size_t n = (size_t)i->n[1];
+    FOR_SHARE(m->rows, ROW_STEP)
+        fnn_unary_backward_part(m->type, (int)i->n[0], at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), i->d[0],
+                                i->d[1], begin * n, end * n);
+}
+
+/* x, y or y, dy, dx; columns, how many such rows a row of the batch has. */
+#define SOFTMAX(name)                                                                                                  \
+    static void run_##name##_forward(struct member *m, instruction i)                                                  \
+    {                                                                                                                  \
+        const size_t n = (size_t)i->n[1];                                                                              \
+        FOR_SHARE(m->rows, ROW_STEP)                                                                                   \
+            fnn_##name##_forward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), (size_t)i->n[0], begin * n, end * n);   \
+    }                                                                                                                  \
+    static void run_##name##_backward(struct member *m, instruction i)                                                 \
+    {                                                                                                                  \
+        const size_t n = (size_t)i->n[1];                                                                              \
+        FOR_SHARE(m->rows, ROW_STEP)                                                                                   \
+            fnn_##name##_backward_from_output_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0),            \
+                                                   (size_t)i->n[0], begin * n, end * n);                               \
+    }
+SOFTMAX(softmax)
+SOFTMAX(log_softmax)
+
+/* x, y; matrices of a row, their rows, their columns: each is transposed. */
+static void run_swap_axes(struct member *m, instruction i)
+{
+    const size_t each = (size_t)i->n[0], rows = (size_t)i->n[1], cols = (size_t)i->n[2], n = rows * cols;
+    FOR_SHARE(m->rows, ROW_STEP)
+    for (size_t matrix = begin * each; matrix < end * each; matrix++)
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < cols; c++)
+                memcpy(at(m, i, 1, matrix * n + c * rows + r), at(m, i, 0, matrix * n + r * cols + c), m->size);
+}
+
+/* ---- channels; `per`: how many rows of channels a row of the batch has ---- */
+
+/* x, w, b, y; channels, per. */
+static void run_channel_scale_forward(struct member *m, instruction i)
+{
+    const size_t per = (size_t)i->n[1];
+    FOR_SHARE(m->rows, ROW_STEP)
+        fnn_channel_scale_forward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                       (size_t)i->n[0], begin * per, end * per);
+}
+
+/* x, w, dy, dx, dw, db; channels, per. */
+static void run_channel_scale_backward(struct member *m, instruction i)
+{
+    FOR_SHARE((size_t)i->n[0], FNN_STEP_columns)
+        fnn_channel_scale_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                        at(m, i, 4, 0), at(m, i, 5, 0), m->rows * (size_t)i->n[1], (size_t)i->n[0],
+                                        begin, end);
+}
+
+/* Running statistics towards those of a batch of `count` values a channel, in the arithmetic of NumPy's arrays. */
+#define TRACK(real)                                                                                                    \
+    static void track_##real(real *running, const real *batch, double share, double correction, size_t begin,          \
+                             size_t end)                                                                               \
+    {                                                                                                                  \
+        for (size_t j = begin; j < end; j++)                                                                           \
+            running[j] = batch[j] * (real)(share * correction) + (real)(1 - share) * running[j];                       \
+    }
+TRACK(float)
+TRACK(double)
+
+/* x, w, b, y, mean, var, running mean, running var; channels, per, counter or -1, whether momentum is none; eps,
+ * momentum. */
+static void run_batch_norm_forward(struct member *m, instruction i)
+{
+    const size_t cols = (size_t)i->n[0], rows = m->rows * (size_t)i->n[1];
+    FOR_SHARE(cols, FNN_STEP_columns) {
+        void *mean = at(m, i, 4, 0), *var = at(m, i, 5, 0);
+        fnn_batch_norm_forward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0), mean, var,
+                                    rows, cols, i->d[0], begin, end);
+        if (i->n[2] < 0)
+            return;
+        const double count = (double)rows, batches = (double)*m->program->counters[i->n[2]];
+        const double part = i->n[3] ? 1 / (batches + 1) : i->d[1], correction = count / (count - 1);
+        if (m->type == FNN_TYPE_F64) {
+            track_double(at(m, i, 6, 0), mean, part, 1, begin, end);
+            track_double(at(m, i, 7, 0), var, part, correction, begin, end);
+        } else {
+            track_float(at(m, i, 6, 0), mean, part, 1, begin, end);
+            track_float(at(m, i, 7, 0), var, part, correction, begin, end);
+        }
+    }
+}
+
+/* x, w, dy, dx, dw, db; channels, per; eps. */
+static void run_batch_norm_backward(struct member *m, instruction i)
+{
+    FOR_SHARE((size_t)i->n[0], FNN_STEP_columns)
+        fnn_batch_norm_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                     at(m, i, 4, 0), at(m, i, 5, 0), m->rows * (size_t)i->n[1], (size_t)i->n[0],
+                                     i->d[0], begin, end);
+}
+
+/* x, mean, var, w, b, y; channels, per; eps. */
+static void run_batch_norm_inference(struct member *m, instruction i)
+{
+    FOR_SHARE((size_t)i->n[0], FNN_STEP_columns)
+        fnn_batch_norm_inference_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                      at(m, i, 4, 0), at(m, i, 5, 0), m->rows * (size_t)i->n[1], (size_t)i->n[0],
+                                      i->d[0], begin, end);
+}
+
+/* x, mean, var, w, dy, dx, dw, db; channels, per; eps. */
+static void run_batch_norm_inference_backward(struct member *m, instruction i)
+{
+    FOR_SHARE((size_t)i->n[0], FNN_STEP_columns)
+        fnn_batch_norm_inference_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                               at(m, i, 4, 0), at(m, i, 5, 0), at(m, i, 6, 0), at(m, i, 7, 0),
+                                               m->rows * (size_t)i->n[1], (size_t)i->n[0], i->d[0], begin, end);
+}
+
+/* x, y; elements of a row, mask, threshold; scale. */
+static void run_dropout(struct member *m, instruction i)
+{
+    const size_t size = m->rows * (size_t)i->n[0];
+    const struct fnn_mask *mask = &m->program->masks[i->n[1]];
+    FOR_SHARE(chunks(size, FNN_DROPOUT_CHUNK), FNN_STEP_chunks)
+        fnn_dropout_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), size, (uint32_t)i->n[2], i->d[0], mask->key,
+                         mask->step, begin, end);
+}
+
+/* ---- losses ---- */
+
+/* x, t, sums of chunks, dx; function, elements of a row; constant. */
+static void run_elementwise_loss(struct member *m, instruction i)
+{
+    const size_t size = m->rows * (size_t)i->n[1], chunk = FNN_SUM_CHUNK;
+    FOR_SHARE(chunks(size, chunk), FNN_STEP_chunks) {
+        fnn_loss_forward_part(m->type, (int)i->n[0], at(m, i, 0, 0), at(m, i, 1, 0), m->values[i->v[2]], size, i->d[0],
+                              begin, end);
+        fnn_loss_backward_part(m->type, (int)i->n[0], at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 3, 0), i->d[0],
+                               m->team->scale, begin * chunk, end * chunk < size ? end * chunk : size);
+    }
+}
+
+/* x, labels, target rows, weight, losses, dx; classes, ignore_index; smoothing. */
+static void run_nll(struct member *m, instruction i)
+{
+    FOR_SHARE(m->rows, ROW_STEP)
+        fnn_nll_part(m->type, at(m, i, 0, 0), m->values[i->v[1]], at(m, i, 2, 0), at(m, i, 3, 0), m->values[i->v[4]],
+                     at(m, i, 5, 0), (size_t)i->n[0], i->n[1], m->team->scale, begin, end);
+}
+
+static void run_cross_entropy(struct member *m, instruction i)
+{
+    FOR_SHARE(m->rows, ROW_STEP)
+        fnn_cross_entropy_part(m->type, at(m, i, 0, 0), m->values[i->v[1]], at(m, i, 2, 0), at(m, i, 3, 0),
+                               m->values[i->v[4]], at(m, i, 5, 0), (size_t)i->n[0], i->n[1], i->d[0], m->team->scale,
+                               begin, end);
+}
+
+/* The column of the largest element of a row, or of the first NaN, as NumPy's argmax. */
+#define ARGMAX(real)                                                                                                   \
+    static int64_t argmax_##real(const real *x, size_t cols)                                                           \
+    {                                                                                                                  \
+        size_t best = 0;                                                                                               \
+        for (size_t j = 1; j < cols && x[best] == x[best]; j++)                                                        \
+            best = x[j] > x[best] || x[j] != x[j] ? j : best;                                                          \
+        return (int64_t)best;                                                                                          \
+    }
+ARGMAX(float)
+ARGMAX(double)
+
+static int64_t argmax(int type, const void *x, size_t cols)
+{
+    return type == FNN_TYPE_F64 ? argmax_double(x, cols) : argmax_float(x, cols);
+}
+
+/* scores, labels, target rows, hits: 1 where the largest score is that of the class, 2 where the row does not count;
+ * classes, ignore_index. */
+static void run_hits(struct member *m, instruction i)
+{
+    const size_t cols = (size_t)i->n[0];
+    const int64_t *labels = m->values[i->v[1]];
+    unsigned char *hits = m->values[i->v[3]];
+    if (!m->team->batches->counting)
+        return;
+    FOR_SHARE(m->rows, ROW_STEP)
+    for (size_t row = begin; row < end; row++) {
+        const int64_t label = labels ? labels[row] : argmax(m->type, at(m, i, 2, row * cols), cols);
+        hits[row] = label == i->n[1] ? 2 : argmax(m->type, at(m, i, 0, row * cols), cols) == label;
+    }
+}
+
+/* ---- the run ---- */
+
+static void run_all(struct member *m)
+{
+    static void (*const functions[])(struct member *, instruction) = {
+#define INSTRUCTION(name, split) run_##name,
+#include "program.def"
+#undef INSTRUCTION
+    };
+    for (instruction i = m->program->code, end = i + m->program->count; i < end; i++) {
+        if (i->meet)
+            meet(m);
+        functions[i->kind](m, i);
+    }
+}
+
+/* The sum of the labels' weights, or the number of rows. */
+static double total_weight(const struct team *t)
+{
+    const struct fnn_criterion *c = &t->program->criterion;
+    const int64_t *labels = t->values[FNN_PLACE_TARGET];
+    const void *weight = t->values[c->weight];
+    double sum = 0;
+    if (c->rows)
+        return (double)t->rows;
+    for (size_t i = 0; i < t->rows; i++)
+        if (labels[i] != c->ignore_index && labels[i] >= 0 && labels[i] < (int64_t)c->size)
+            sum += !weight                             ? 1
+                   : t->program->type == FNN_TYPE_F64 ? ((const double *)weight)[labels[i]]
+                                                       : ((const float *)weight)[labels[i]];
+    return sum;
+}
+
+/* What the loss of the batch is divided by. */
+static double divisor(const struct team *t)
+{
+    const struct fnn_criterion *c = &t->program->criterion;
+    if (c->reduction == FNN_SUM)
+        return 1;
+    if (c->reduction == FNN_BATCHMEAN)
+        return (double)t->rows;
+    return c->classes ? total_weight(t) : (double)t->rows * (double)c->size;
+}
+
+/* Sets up the next batch. */
+static void begin_step(struct team *t)
+{
+    const struct fnn_program *p = t->program;
+    struct fnn_batches *b = t->batches;
+    t->first = b->done * b->batch;
+    t->rows = t->planned = b->rows - t->first < b->batch ? b->rows - t->first : b->batch;
+    if (b->order) {
+        t->values[FNN_PLACE_INPUT] = t->values[p->gathered];
+        t->values[FNN_PLACE_TARGET] = t->values[p->gathered_targets];
+        if (p->criterion.classes && !p->criterion.rows) {
+            int64_t *labels = t->values[FNN_PLACE_TARGET];
+            for (size_t i = 0; i < t->rows; i++)
+                labels[i] = ((const int64_t *)b->y)[b->order[t->first + i]];
+        }
+    } else {
+        t->values[FNN_PLACE_INPUT] = (char *)b->x + t->first * b->x_row;
+        t->values[FNN_PLACE_TARGET] = (char *)b->y + t->first * b->y_row;
+    }
+    const double all = divisor(t);
+    t->scale = all != 0 ? 1 / all : 0;
+    update_scalars(p);
+}
+
+/* The loss of the batch, and what a step moves on. */
+static void end_step(struct team *t)
+{
+    const struct fnn_program *p = t->program;
+    struct fnn_batches *b = t->batches;
+    const double *losses = t->values[p->criterion.losses], all = divisor(t);
+    const size_t n = p->criterion.classes ? t->rows : chunks(t->rows * p->criterion.size, FNN_SUM_CHUNK);
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += losses[i];
+    b->losses[b->done++] = all != 0 ? sum / all : NAN;
+    for (size_t i = 0; b->counting && i < t->rows; i++) {
+        const int hit = ((const unsigned char *)t->values[p->hits])[i];
+        b->hits += hit == 1;
+        b->counted += hit < 2;
+    }
+    for (size_t i = 0; i < p->counter_count; i++)
+        *p->counters[i] += 1;
+    for (size_t i = 0; i < p->mask_count; i++)
+        p->masks[i].step += 1;
+    for (size_t i = 0; i < p->parameter_count; i++)
+        p->parameters[i].first = 0;
+}
+
+static struct member member_of(struct team *t, int me, int members)
+{
+    const size_t size = t->program->type == FNN_TYPE_F64 ? 8 : 4;
+    return (struct member){t, t->program, t->values, me, members, t->program->type, t->rows, size, NULL, NULL};
+}
+
+static void train(struct team *t, int me, int members, int64_t deadline)
+{
+    struct member m = member_of(t, me, members);
+    const struct fnn_batches *b = t->batches;
+    m.scratch = fnn_pool_alloc(t->program->scratch);
+    do {
+        if (me == 0)
+            begin_step(t);
+        meet(&m);
+        m.rows = t->rows;
+        run_all(&m);
+        meet(&m);
+        if (me == 0) {
+            end_step(t);
+            t->stop = b->done == b->steps || (deadline && fnn_clock() > deadline);
+        }
+        meet(&m);
+    } while (!t->stop);
+    fnn_pool_free(m.scratch);
+    fnn_pool_free(m.space);
+}
+
+/* A team is asked for anew after TEAM_SLICE seconds, so that one whose members do not run can be given up. */
+static const double TEAM_SLICE = 5e-3;
+
+void fnn_train(struct fnn_program *p, struct fnn_batches *b, double seconds)
+{
+    const size_t rows = b->batch < b->rows ? b->batch : b->rows;
+    const int wanted = fnn_team_size(rows / ROW_STEP, p->ns * (double)rows);
+    struct team t = {.program = p, .batches = b, .values = p->values};
+    const int one = b->steps - b->done == 1;
+    if (wanted > 1 && seconds > TEAM_SLICE)
+        seconds = TEAM_SLICE;
+    const int64_t start = one && wanted == 1 ? 0 : fnn_clock(), deadline = one ? 0 : start + (int64_t)(1e9 * seconds);
+    FNN_TEAM(wanted, { train(&t, me, team, deadline); })
+    if (wanted > 1)
+        fnn_team_waited(fnn_clock() - start - t.waited, t.waited);
+}
+
+/* Rows [begin, end) of an inference, block by block. */
+static void infer(struct team t, int me, const char *x, size_t x_row, char *y, size_t y_row, size_t block, size_t begin,
+                  size_t end)
+{
+    const struct fnn_program *p = t.program;
+    void **own = me ? fnn_pool_alloc(p->places * sizeof *own) : p->values;
+    if (me) {
+        memcpy(own, p->values, p->places * sizeof *own);
+        for (size_t i = FNN_PLACES; i < FNN_PLACES + p->arena_places; i++)
+            own[i] = (char *)own[i] + (size_t)me * p->arena_size;
+    }
+    t.values = own;
+    struct member m = member_of(&t, 0, 1);
+    for (size_t row = begin; row < end; row += block) {
+        own[FNN_PLACE_INPUT] = (char *)x + row * x_row;
+        own[FNN_PLACE_OUTPUT] = y + row * y_row;
+        m.rows = end - row < block ? end - row : block;
+        run_all(&m);
+    }
+    fnn_pool_free(m.space);
+    if (me)
+        fnn_pool_free(own);
+}
+
+void fnn_infer(const struct fnn_program *p, const char *x, size_t x_row, char *y, size_t y_row, size_t rows,
+               size_t block, int threads)
+{
+    const struct team t = {.program = p, .values = p->values, .planned = rows < block ? rows : block};
+    int wanted = threads > 1 ? fnn_team_size(rows / ROW_STEP, p->ns * (double)rows) : 1;
+    wanted = wanted < threads ? wanted : threads;
+    FNN_TEAM(wanted, {
+        size_t begin, end;
+        fnn_share(me, team, rows, ROW_STEP, &begin, &end);
+        if (begin < end)
+            infer(t, me, x, x_row, y, y_row, block, begin, end);
+    })
+}

@@ -1,0 +1,202 @@
+"""`Step`: a training step, or an epoch of them, as one native call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..data import batches
+from ..nn import Criterion, Module
+from ..optim import Optimizer
+from .build import check, training_program
+from .explicit import train_step
+from .tape import Unsuited
+
+Array = np.ndarray
+MOST_PROGRAMS = 8  # that are kept for other shapes, dtypes and modes
+
+
+class Step:
+    """What `fastnn.compile(model, criterion, optimizer)` returns: call it with a batch to train on it.
+
+    Attributes
+    ----------
+    model, criterion, optimizer
+        What is trained, and how.
+    """
+
+    def __init__(self, model: Module, criterion: Criterion, optimizer: Optimizer) -> None:
+        check(model, criterion, optimizer)
+        self.model, self.criterion, self.optimizer = model, criterion, optimizer
+        self._programs: list[Any] = []  # the one used last is the first
+        self._run: Callable[[Any, Any], float | None] = _none
+        self._native = backend.ops
+        self._building = threading.Lock()
+
+    def __call__(self, x: Any, y: Any) -> float:
+        """Train on one batch.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...)
+            Samples.
+        y : ndarray
+            Targets, as the criterion takes them.
+
+        Returns
+        -------
+        float
+            The loss before the step.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As the layers and the criterion raise them; nothing has changed then.
+        """
+        if backend.ops is self._native:
+            loss = self._run(x, y)
+            if loss is not None:
+                return loss
+        return self._other(x, y)
+
+    def _other(self, x: Any, y: Any) -> float:
+        """A step where the program used last does not fit."""
+        loss: float | None = None
+        if (arrays := self._arrays(x, y)) is not None:
+            loss = self._by_program(*arrays, lambda program, x, y: program.step(x, y))
+        if loss is None:
+            loss, _ = train_step(self.model, self.criterion, self.optimizer, x, y)
+        return loss
+
+    def epoch(
+        self,
+        X: Any,
+        Y: Any,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        rng: np.random.Generator | int | None = None,
+        drop_last: bool = False,
+    ) -> Array:
+        """Train on all rows, batch by batch, in one native call.
+
+        Parameters
+        ----------
+        X : array-like, shape (N, ...)
+            Samples.
+        Y : array-like, shape (N, ...)
+            Targets, as the criterion takes them.
+        batch_size : int
+            Rows of a step; the last one has the rest.
+        shuffle : bool
+            Whether the rows come in a random order: the same as that of `fastnn.data.batches`.
+        rng : None, int or numpy.random.Generator
+            Where the order comes from.
+        drop_last : bool
+            Whether to leave out a last batch of fewer rows.
+
+        Returns
+        -------
+        ndarray, shape (batches,), float64
+            The loss of every batch, before its step.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As `fastnn.data.batches`, the layers and the criterion raise them. Targets are checked before the first step.
+        KeyboardInterrupt
+            At the latest 0.05 seconds and a step after Ctrl-C. The steps that are done stay done.
+        """
+        return self.run_epoch(batches(X, Y, batch_size, shuffle, rng, drop_last))[0]
+
+    def run_epoch(
+        self, loader: Any, on_steps: Callable[[int], object] | None = None
+    ) -> tuple[Array, tuple[int, int] | None]:
+        """One pass over the batches of a loader: their losses; how many rows of classes were right, and of how many.
+
+        The second is None where the criterion is none of classes. `on_steps` is called now and then with the number of
+        steps since.
+        """
+        done: Any = None
+        if len(loader) and (arrays := self._arrays(loader.X, loader.Y)) is not None:
+            state = loader.rng.bit_generator.state if loader.shuffle else None
+            order = loader.rng.permutation(len(loader.X)) if loader.shuffle else None
+            size, drop = min(loader.batch_size, len(loader.X)), loader.drop_last
+            done = self._by_program(*arrays, lambda program, x, y: program.epoch(x, y, order, size, drop, on_steps))
+            if done is None and state is not None:
+                loader.rng.bit_generator.state = state
+        if done is not None:
+            losses, hits, counted = done
+            return losses, (hits, counted)
+        losses, hits, counted = [], 0, 0
+        for x, y in loader:
+            loss, output = train_step(self.model, self.criterion, self.optimizer, x, y)
+            losses.append(loss)
+            right, rows = count_hits(self.criterion, output, y)
+            hits, counted = hits + right, counted + rows
+            if on_steps is not None:
+                on_steps(1)
+        return np.array(losses), (hits, counted)
+
+    def _arrays(self, x: Any, y: Any) -> tuple[Array, Array] | None:
+        """Batch and targets as a program takes them, if that changes no number; None: the explicit loop takes them."""
+        if backend.backend() != "native" or type(x) is not np.ndarray or x.ndim == 0 or len(x) == 0:
+            return None
+        y = np.asarray(y)
+        if len(x) != len(y) if y.ndim else True:
+            return None
+        if y.dtype.kind in "iu" and y.ndim == 1:
+            y = np.ascontiguousarray(y, np.int64)
+        elif y.dtype.kind in "biuf":
+            y = np.ascontiguousarray(y, x.dtype) if y.dtype == x.dtype or self._rows_of_classes(y) else None
+        else:
+            return None
+        return None if y is None else (np.ascontiguousarray(x), y)
+
+    def _rows_of_classes(self, y: Array) -> bool:
+        """Whether y is rows of a loss of classes, which are converted to the dtype of the scores."""
+        return y.ndim == 2 and hasattr(self.criterion, "ignore_index")
+
+    def _by_program(self, x: Array, y: Array, run: Callable[[Any, Array, Array], Any]) -> Any:
+        """What a program that fits makes of the arrays: one that is there, or a new one; None where none can."""
+        with self._building:
+            if self._native is not backend.ops:
+                self._programs, self._native = [], backend.ops
+            for program in self._programs:
+                result = run(program, x, y)
+                if result is not None:
+                    return self._chosen(program, result)
+            try:
+                program, _ = training_program(self.model, self.criterion, self.optimizer, x, y.dtype.kind == "f")
+            except Unsuited:
+                return None
+            result = run(program, x, y)
+            return None if result is None else self._chosen(program, result)
+
+    def _chosen(self, program: Any, result: Any) -> Any:
+        """Keep the program in front of the others."""
+        others = [other for other in self._programs if other is not program]
+        self._programs = [program, *others][:MOST_PROGRAMS]
+        self._run = program.step
+        return result
+
+    def __repr__(self) -> str:
+        return f"compile({self.model!r}, {self.criterion!r}, {self.optimizer!r})"
+
+
+def _none(x: Any, y: Any) -> None:
+    return None
+
+
+def count_hits(criterion: Any, output: Array, target: Any) -> tuple[int, int]:
+    """Of scores (N, C) and class targets: how many rows are right, and of how many; else 0 of 0."""
+    labels = np.asarray(target)
+    if labels.ndim == 2 and hasattr(criterion, "ignore_index"):
+        labels = labels.argmax(axis=1) if labels.shape[1] else labels[:, 0]
+    if output.ndim != 2 or labels.ndim != 1 or labels.dtype.kind not in "iu":
+        return 0, 0
+    used = labels != getattr(criterion, "ignore_index", None)
+    return int(((output.argmax(axis=1) == labels) & used).sum()), int(used.sum())

@@ -1,0 +1,518 @@
+"""The tape: what layers and criterions write their computation on, and what becomes a native program.
+
+A layer's `lower(tape, input)` calls the methods of `Tape`, which append instructions of csrc/program.def and remember how
+to go back. Sizes are those of one row of a batch; how many rows there are is known when the program runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import backend, nn
+
+Array = np.ndarray
+
+LABEL = 8  # bytes of a label, of a loss
+ROWS = 1 << 40  # stands for the number of rows
+HOOKS = {"forward", "backward", "update_output", "update_grad_input", "acc_grad_params"}
+CHUNK = 4096  # elements of an elementwise loss that are summed together: FNN_SUM_CHUNK
+BLOCK = 1 << 17  # elements of a weight whose gradient is made and used at once; 512 KB in float32
+SHARES = 4  # blocks of a large weight come in multiples, so that a team shares them evenly
+MACS_PER_NS, ELEMENTS_PER_NS = 50.0, 2.0  # what one thread does about
+
+
+def compilable(part: Any) -> None:
+    """Raise unless a layer or criterion is of a class of fastnn with a compiled form, and has no hooks of its own."""
+    cls = type(part)
+    if not cls.__module__.startswith(f"{nn.__name__}.") or vars(part).keys() & HOOKS:
+        kind = "layers" if isinstance(part, nn.Module) else "a criterion"
+        raise TypeError(f"compile: expected {kind} with a compiled form, got {cls.__name__}")
+
+
+class Unsuited(Exception):
+    """The arrays at hand are none that a program takes: the explicit loop computes with them, or says what is wrong."""
+
+
+@dataclass(eq=False)
+class Place:
+    """A part of the arena: bytes a row of the batch, and bytes besides."""
+
+    per_row: int = 0
+    fixed: int = 0
+
+
+INPUT, TARGET, OUTPUT = Place(), Place(), Place()  # what a run fills in
+Operand = Place | Array | None
+
+
+class Value(NamedTuple):
+    """An array of the computation: where it is, the shape of a row, and whether a gradient has to come back to it."""
+
+    place: Place
+    shape: tuple[int, ...]
+    trained: bool
+    spare: bool  # its memory may be written over once the next layer has read it
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+
+class Instruction(NamedTuple):
+    """One instruction of a program; `meet` says that a team of threads meets before it."""
+
+    name: str
+    meet: bool
+    operands: tuple[Operand, ...]
+    numbers: tuple[int, ...]
+    scalars: tuple[float, ...]
+
+
+@dataclass
+class Loss:
+    """How the losses of a batch become one."""
+
+    reduction: str
+    losses: Place
+    size: int  # elements of a row
+    rows: bool  # whether targets are rows, in a loss of classes
+    classes: bool
+    weight: Array | None = None
+    ignore_index: int = 0
+
+
+@dataclass
+class Tape:
+    """A program under construction, for rows of one shape and dtype.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of the input, and of all arrays of the model.
+    numbers : dict, optional
+        Number of a parameter in the optimiser's order by the id of its array; without it nothing is trained.
+    target_rows : bool
+        Whether the targets are rows rather than labels.
+    """
+
+    dtype: np.dtype[Any]
+    numbers: dict[int, int] | None = None
+    target_rows: bool = False
+    code: list[Instruction] = field(default_factory=list)
+    masks: list[Any] = field(default_factory=list)  # dropout layers, whose key and step are read
+    counters: list[Array] = field(default_factory=list)  # go up by one a step
+    watched: list[tuple[Any, str]] = field(default_factory=list)  # objects and their attributes that are built in
+    lists: list[list[Any]] = field(default_factory=list)  # lists of layers that are built in
+    loss: Loss | None = None
+    hits: Place | None = None
+    least_rows: int = 1
+    whole: bool = False  # rows depend on one another: inference must not cut a batch
+    scratch: int = 0  # bytes
+    ns: float = 0.0  # of a row
+    copies: list[tuple[Array, Array]] = field(default_factory=list)  # arrays and their converted copies
+    _back: list[tuple[bool, Callable[[Place], Place | None]]] = field(default_factory=list)  # whether it leads anywhere
+    _uses: dict[int, int] = field(default_factory=dict)  # of parameters, by id
+    _grads: dict[int, Place] = field(default_factory=dict)  # of parameters that are used more than once
+    _pending: set[str] = field(default_factory=set)  # what the team has done since it met
+    _free: list[Place] = field(default_factory=list)
+    _held: list[Place] = field(default_factory=list)  # free once the team has met
+    _made: dict[int, int] = field(default_factory=dict)  # where in the code a place was taken last
+
+    @property
+    def training(self) -> bool:
+        return self.numbers is not None
+
+    # What layers ask
+
+    def input(self, shape: tuple[int, ...]) -> Value:
+        """The rows that go in."""
+        return Value(INPUT, shape, False, False)
+
+    def watch(self, owner: Any, *names: str) -> None:
+        """The program is only right as long as these attributes are the same objects."""
+        self.watched += [(owner, name) for name in names]
+
+    def watch_list(self, layers: list[Any]) -> None:
+        """The program is only right as long as the list holds the same layers."""
+        self.lists.append(layers)
+
+    # Instructions and memory
+
+    def _emit(
+        self, name: str, *operands: Operand, numbers: tuple[int, ...] = (), scalars: tuple[float, ...] = ()
+    ) -> None:
+        """Append an instruction; the team meets before it if it reads what others may still be writing.
+
+        Members work on the same rows in every instruction that is split by rows, so those need not wait for one another.
+        """
+        split = backend.ops.INSTRUCTIONS[name][1]
+        waits = {"rows": {"across"}, "across": {"rows", "across", "params", "sums"}, "params": {"rows", "across"}}[
+            split
+        ]
+        if name == "update":
+            waits = {"rows", "across", "sums"}
+        meet = bool(self._pending & waits)
+        if meet:
+            self._pending.clear()
+            self._free += self._held
+            self._held.clear()
+        adds = name in ("linear_backward_params", "column_sums") and operands[-1] is not None
+        self._pending.add("sums" if adds else split)
+        self.code.append(Instruction(name, meet, operands, numbers, scalars))
+
+    def _bytes(self, size: int) -> int:
+        return size * self.dtype.itemsize
+
+    def _take(self, size: int) -> Place:
+        """Memory for `size` elements a row, until it is given back."""
+        place = self._free.pop() if self._free else Place()
+        place.per_row = max(place.per_row, self._bytes(size))
+        self._made[id(place)] = len(self.code)
+        return place
+
+    def _give_back(self, place: Place, read_by_all: bool = False) -> None:
+        (self._held if read_by_all else self._free).append(place)
+
+    def _result(self, input: Value, shape: tuple[int, ...], trained: bool = False, spare: bool = True) -> Value:
+        """A new value that is computed from the input; in inference the input's memory is free afterwards."""
+        if self.training:
+            return Value(Place(self._bytes(prod(shape))), shape, trained or input.trained, spare)
+        place = self._take(prod(shape))
+        if input.place is not INPUT:
+            self._give_back(input.place)
+        return Value(place, shape, False, True)
+
+    def array(self, array: Any, shape: tuple[int, ...], written: bool = False) -> Array | None:
+        """An array of the model, of the dtype of the input, contiguous in C order; None stays None."""
+        if array is None:
+            return None
+        if not isinstance(array, np.ndarray) or array.shape != shape or not array.flags.c_contiguous:
+            raise Unsuited
+        return self._behaved(array, written)
+
+    def _behaved(self, array: Array, written: bool) -> Array:
+        flags = array.flags
+        if type(array) is not np.ndarray or array.dtype != self.dtype or not flags.aligned:
+            raise Unsuited
+        if written and not flags.writeable:
+            raise Unsuited
+        return array
+
+    # Parameters
+
+    def _number(self, array: Array) -> int:
+        assert self.numbers is not None
+        try:
+            return self.numbers[id(array)]
+        except KeyError:
+            raise Unsuited from None
+
+    def _use(self, *arrays: Array | None) -> bool:
+        """Count the use of parameters; whether there are any to train."""
+        used = [array for array in arrays if array is not None]
+        for array in used if self.training else []:
+            self._number(array)
+            self._uses[id(array)] = self._uses.get(id(array), 0) + 1
+        return self.training and bool(used)
+
+    def _sum_of(self, array: Array) -> tuple[Place | None, bool]:
+        """Where a gradient is summed up, None where it is used at once; whether there is something to add to."""
+        if self._uses[id(array)] == 1 and id(array) not in self._grads:
+            return None, False
+        known = id(array) in self._grads
+        return self._grads.setdefault(id(array), Place(fixed=self._bytes(array.size))), known
+
+    def _used(self, array: Array) -> None:
+        """The gradient of one use is there; after the last one, the parameter is updated."""
+        self._uses[id(array)] -= 1
+        if self._uses[id(array)] == 0 and id(array) in self._grads:
+            self._emit("update", self._grads[id(array)], numbers=(self._number(array), array.size))
+
+    # Layers
+
+    def layer(self, layer: Any, input: Value) -> Value:
+        """What a layer makes of the input, if it is one with a compiled form."""
+        compilable(layer)
+        output: Value = layer.lower(self, input)
+        return output
+
+    def reshape(self, input: Value, change: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Value:
+        """The same elements in the shape that `change` makes of that of a batch; rows stay rows."""
+        try:
+            rows, *shape = change((ROWS, *input.shape))
+        except ValueError:
+            raise Unsuited from None
+        if rows != ROWS:
+            raise Unsuited
+        return input._replace(shape=tuple(shape))
+
+    def linear(self, input: Value, weight: Any, bias: Any) -> Value:
+        """x W^T + b; W may lie in memory either way."""
+        if not isinstance(weight, np.ndarray) or weight.ndim != 2 or input.shape != weight.shape[1:]:
+            raise Unsuited
+        weight, bias = self._behaved(weight, self.training), self.array(bias, weight.shape[:1], self.training)
+        in_out = weight.flags.f_contiguous
+        if not (in_out or weight.flags.c_contiguous) or weight.size == 0:
+            raise Unsuited
+        outs, ins = weight.shape
+        sizes = (ins, outs, outs, 1) if in_out else (ins, outs, 1, ins)
+        output = self._result(input, (outs,), self._use(weight, bias))
+        self._emit("linear_forward", input.place, weight, bias, output.place, numbers=sizes)
+        self.ns += ins * outs / MACS_PER_NS * (3 if self.training else 1)
+
+        def back(dy: Place) -> Place | None:
+            dx = self._take(ins) if input.trained else None
+            if dx is not None:
+                self._emit("linear_backward_input", dy, weight, dx, numbers=sizes)
+            sides = ((input.place, ins), (dy, outs))
+            self._weight_gradient(weight, *(sides if in_out else sides[::-1]))
+            if bias is not None:
+                place, more = self._sum_of(bias)
+                self.scratch = max(self.scratch, self._bytes(outs))
+                self._emit("column_sums", dy, place, numbers=(outs, self._number(bias), more))
+                self._used(bias)
+            self._give_back(dy, read_by_all=True)
+            return dx
+
+        self._back.append((output.trained, back))
+        return output
+
+    def _weight_gradient(self, weight: Array, left: tuple[Place, int], right: tuple[Place, int]) -> None:
+        """left^T right, block by block of its rows."""
+        place, more = self._sum_of(weight)
+        blocks = max(1, round(weight.size / BLOCK))
+        if weight.size >= BLOCK // SHARES:
+            blocks = -(-blocks // SHARES) * SHARES
+        block = -(-left[1] // blocks)
+        self.scratch = max(self.scratch, self._bytes(block * right[1]))
+        numbers = left[1], right[1], self._number(weight), block, more
+        self._emit("linear_backward_params", left[0], right[0], place, numbers=numbers)
+        self._used(weight)
+
+    def unary(self, input: Value, operation: str, constants: tuple[float, float]) -> Value:
+        """An activation of every element, in place where nobody needs the input any more."""
+        kind, at_output = backend.ops.unary_kind(operation, *constants)
+        keeps = self.training and not at_output  # the gradient needs the input
+        if input.spare and not keeps:
+            output = input._replace(spare=not self.training)
+        else:
+            output = self._result(input, input.shape, spare=keeps)
+        numbers = kind, input.size
+        self._emit("unary_forward", input.place, output.place, numbers=numbers, scalars=constants)
+        self.ns += input.size / ELEMENTS_PER_NS
+
+        def back(dy: Place) -> Place:
+            self._emit("unary_backward", (input if keeps else output).place, dy, dy, numbers=numbers, scalars=constants)
+            return dy
+
+        self._back.append((output.trained, back))
+        return output
+
+    def softmax(self, input: Value, operation: str, dim: int) -> Value:
+        """Softmax or its logarithm along an axis of a batch, but not along that of its rows."""
+        axis = (dim + len(input.shape) + 1 if dim < 0 else dim) - 1
+        if not 0 <= axis < len(input.shape):
+            raise Unsuited
+        *outer, cols = input.shape
+        if axis != len(outer):
+            before, depth, after = prod(input.shape[:axis]), input.shape[axis], prod(input.shape[axis + 1 :])
+            turned = self.swap_axes(input, (before, depth, after), (before, after, depth))
+            output = self.softmax(turned, operation, -1)
+            return self.swap_axes(output, (before, after, depth), input.shape)
+        output = self._result(input, input.shape, spare=False)
+        numbers = cols, prod(outer)
+        self._emit(f"{operation}_forward", input.place, output.place, numbers=numbers)
+        self.ns += 2 * input.size / ELEMENTS_PER_NS
+
+        def back(dy: Place) -> Place:
+            self._emit(f"{operation}_backward", output.place, dy, dy, numbers=numbers)
+            return dy
+
+        self._back.append((output.trained, back))
+        return output
+
+    def swap_axes(self, input: Value, matrices: tuple[int, ...], shape: tuple[int, ...]) -> Value:
+        """Each of the `matrices` (how many, rows, columns) of a row transposed; the result gets a shape."""
+        many, rows, cols = matrices
+        output = self._result(input, shape)
+        self._emit("swap_axes", input.place, output.place, numbers=(many, rows, cols))
+        self.ns += 4 * input.size / ELEMENTS_PER_NS
+
+        def back(dy: Place) -> Place:
+            dx = self._take(input.size)
+            self._emit("swap_axes", dy, dx, numbers=(many, cols, rows))
+            self._give_back(dy)
+            return dx
+
+        self._back.append((output.trained, back))
+        return output
+
+    def per_channel(self, input: Value, channels: int, layer: Callable[[Value, int], Value]) -> Value:
+        """A layer of (rows, channels), whose function gets how many such rows a row has, on (C,) or (C, L)."""
+        if len(input.shape) not in (1, 2) or input.shape[0] != channels:
+            raise Unsuited
+        if len(input.shape) == 1:
+            return layer(input, 1)
+        length = input.shape[1]
+        output = layer(self.swap_axes(input, (1, channels, length), (length, channels)), length)
+        return self.swap_axes(output, (1, length, channels), input.shape)
+
+    def channel_scale(self, input: Value, weight: Any, bias: Any) -> Value:
+        """x w + b for each channel, the last axis of a row."""
+
+        def layer(input: Value, per: int) -> Value:
+            return self._channels(input, per, weight, bias, "channel_scale_forward", "channel_scale_backward")
+
+        return self.per_channel(input, len(weight), layer)
+
+    def _channels(self, input: Value, per: int, weight: Any, bias: Any, forward: str, backward: str,
+                  statistics: tuple[Operand, ...] = (), more: tuple[Operand, ...] = (), numbers: tuple[int, ...] = (),
+                  eps: tuple[float, ...] = (), momentum: tuple[float, ...] = ()) -> Value:  # fmt: skip
+        """A layer with a weight and a bias for each channel; operands are `statistics` before them, `more` at the end."""
+        channels = input.shape[-1]
+        weight, bias = (self.array(array, (channels,), self.training) for array in (weight, bias))
+        output = self._result(input, input.shape, self._use(weight, bias))
+        sizes = channels, per
+        self._emit(forward, input.place, *statistics, weight, bias, output.place, *more, numbers=(*sizes, *numbers),
+                   scalars=(*eps, *momentum))  # fmt: skip
+        self.ns += (4 if self.training else 1) * input.size / ELEMENTS_PER_NS
+
+        def back(dy: Place) -> Place | None:
+            if any(array is not None and self._uses[id(array)] != 1 for array in (weight, bias)):
+                raise Unsuited  # used twice
+            dx, grads = self._take(input.size), [Place(fixed=self._bytes(channels)) for _ in range(2)]
+            self._emit(backward, input.place, *statistics, weight, dy, dx, *grads, numbers=sizes, scalars=eps)
+            for array, grad in zip((weight, bias), grads, strict=True):
+                if array is not None:
+                    self._emit("update", grad, numbers=(self._number(array), channels))
+            self._give_back(dy, read_by_all=True)
+            if input.trained:
+                return dx
+            self._give_back(dx, read_by_all=True)
+            return None
+
+        self._back.append((output.trained, back))
+        return output
+
+    def batch_norm(self, input: Value, module: Any) -> Value:
+        """Batch normalisation, by the batch or by the running statistics as the mode of the layer says."""
+        mean, var = module.running_mean, module.running_var
+        channels, affine = (module.num_features,), (module.weight, module.bias)
+        if not (self.training and module.training) and mean is not None:
+            statistics = self.array(mean, channels), self.array(var, channels)
+            names = "batch_norm_inference", "batch_norm_inference_backward"
+
+            def by_running(input: Value, per: int) -> Value:
+                return self._channels(input, per, *affine, *names, statistics=statistics, eps=(module.eps,))
+
+            return self.per_channel(input, *channels, by_running)
+        if input.size == module.num_features:
+            self.least_rows = 2
+        self.whole = True
+        counter, running = -1, ()
+        if self.training and module.training and module.track_running_stats:
+            counter, running = self._tracked(module)
+
+        def by_batch(input: Value, per: int) -> Value:
+            found = Place(fixed=self._bytes(*channels)), Place(fixed=self._bytes(*channels))
+            return self._channels(input, per, *affine, "batch_norm_forward", "batch_norm_backward",
+                                  more=(*found, *running), numbers=(counter, module.momentum is None),
+                                  eps=(module.eps,), momentum=(module.momentum or 0.0,))  # fmt: skip
+
+        return self.per_channel(input, *channels, by_batch)
+
+    def _tracked(self, module: Any) -> tuple[int, tuple[Array | None, ...]]:
+        """The number of the layer's counter of batches, and its running statistics."""
+        count, shape = module.num_batches_tracked, (module.num_features,)
+        if type(count) is not np.ndarray or count.dtype != np.int64 or count.ndim or not count.flags.behaved:
+            raise Unsuited
+        running = tuple(self.array(array, shape, True) for array in (module.running_mean, module.running_var))
+        if None in map(type, running) or any(array is None for array in running):
+            raise Unsuited
+        if any(count is known for known in self.counters):
+            raise Unsuited  # used twice: the second use would see the first one's batch
+        self.counters.append(count)
+        return len(self.counters) - 1, running
+
+    def dropout(self, input: Value, module: Any, p: float) -> Value:
+        """Dropout of a layer with `key` and `step`; the identity where it does not train."""
+        if not (self.training and module.training):
+            return input
+        self.masks.append(module)
+        numbers, scalars = (input.size, len(self.masks) - 1, round(65536 * p)), (1 / (1 - p),)
+        output = self._result(input, input.shape)
+        self._emit("dropout", input.place, output.place, numbers=numbers, scalars=scalars)
+        self.ns += 2 * input.size / ELEMENTS_PER_NS
+
+        def back(dy: Place) -> Place:
+            self._emit("dropout", dy, dy, numbers=numbers, scalars=scalars)
+            return dy
+
+        self._back.append((output.trained, back))
+        return output
+
+    # Losses
+
+    def elementwise_loss(self, input: Value, operation: str, constant: float, reduction: str) -> None:
+        """A loss that is summed over elements, and the whole way back."""
+        losses = Place(per_row=LABEL * -(-max(input.size, 1) // CHUNK), fixed=LABEL)
+        self.loss = Loss(reduction, losses, input.size, rows=True, classes=False)
+        dx = self._take(input.size)
+        numbers = backend.ops.loss_kind(operation), input.size
+        self._emit("elementwise_loss", input.place, TARGET, losses, dx, numbers=numbers, scalars=(constant,))
+        self._go_back(dx)
+
+    def class_loss(self, input: Value, operation: str, weight: Any, ignore_index: int, smoothing: float,
+                   reduction: str) -> None:  # fmt: skip
+        """A loss of rows of class scores, the rows that it gets right, and the whole way back."""
+        if len(input.shape) != 1 or not -(2**63) <= ignore_index < 2**63:
+            raise Unsuited
+        weight = self._converted(weight, input.shape)
+        self.loss = Loss(reduction, Place(per_row=LABEL), input.size, self.target_rows, True, weight, ignore_index)
+        labels, rows = (None, TARGET) if self.target_rows else (TARGET, None)
+        dx, self.hits = self._take(input.size), Place(per_row=1)
+        self._emit("hits", input.place, labels, rows, self.hits, numbers=(input.size, ignore_index))
+        self._emit(operation, input.place, labels, rows, weight, self.loss.losses, dx,
+                   numbers=(input.size, ignore_index), scalars=(smoothing,))  # fmt: skip
+        self.ns += 4 * input.size / ELEMENTS_PER_NS
+        self._go_back(dx)
+
+    def _converted(self, weight: Any, shape: tuple[int, ...]) -> Array | None:
+        """Class weights in the dtype of the input, which are copied again before every run if that is another one."""
+        if weight is None:
+            return None
+        if not isinstance(weight, np.ndarray) or weight.shape != shape:
+            raise Unsuited
+        if weight.dtype == self.dtype and weight.flags.carray:
+            return weight
+        converted = weight.astype(self.dtype, order="C")
+        self.copies.append((weight, converted))
+        return converted
+
+    def _go_back(self, dy: Place | None) -> None:
+        for trained, back in reversed(self._back):
+            if not trained or dy is None:
+                return
+            dy = back(dy)
+
+
+def numbered(tape: Tape, extra: list[Operand]) -> tuple[dict[int, int], list[Place], list[Array]]:
+    """The number of each place and array in a program's table by id, the places of the arena, the arrays."""
+    numbers = {id(None): 0, id(INPUT): 1, id(TARGET): 2, id(OUTPUT): 3}
+    places: list[Place] = []
+    arrays: list[Array] = []
+    operands = [operand for instruction in tape.code for operand in instruction.operands] + extra
+    for operand in operands:
+        if id(operand) not in numbers and isinstance(operand, Place):
+            numbers[id(operand)] = 4 + len(places)
+            places.append(operand)
+    for operand in operands:
+        if id(operand) not in numbers and isinstance(operand, np.ndarray):
+            numbers[id(operand)] = 4 + len(places) + len(arrays)
+            arrays.append(operand)
+    return numbers, places, arrays
