@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,7 @@ UPDATES = {
     "linear_backward_params": 2,
     "column_sums": 1,
     "update": 0,
-}  # where an instruction has its parameter's number
+}  # which number is the parameter's
 
 
 def _native(optimizer: Optimizer) -> tuple[str, tuple[float, ...]]:
@@ -136,7 +137,7 @@ def _prepend_gathers(tape: Tape, gathers: tuple[Place, Place]) -> None:
 def _apart(arrays: list[Array]) -> None:
     """Raise unless no two parameters share memory: they are updated at different times."""
     ranges = sorted(np.lib.array_utils.byte_bounds(array) for array in arrays if isinstance(array, np.ndarray))
-    if any(before[1] > after[0] for before, after in zip(ranges, ranges[1:], strict=False)):
+    if any(before[1] > after[0] for before, after in pairwise(ranges)):
         raise Unsuited
 
 

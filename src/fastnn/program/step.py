@@ -106,7 +106,7 @@ class Step:
         Raises
         ------
         TypeError, ValueError, IndexError
-            As `fastnn.data.batches`, the layers and the criterion raise them. Targets are checked before the first step.
+            As `fastnn.data.batches`, the layers and the criterion raise them.
         KeyboardInterrupt
             At the latest 0.05 seconds and a step after Ctrl-C. The steps that are done stay done.
         """

@@ -1,7 +1,7 @@
 """The tape: what layers and criterions write their computation on, and what becomes a native program.
 
-A layer's `lower(tape, input)` calls the methods of `Tape`, which append instructions of csrc/program.def and remember how
-to go back. Sizes are those of one row of a batch; how many rows there are is known when the program runs.
+A layer's `lower(tape, input)` calls the methods of `Tape`, which append instructions of csrc/program.def and remember
+how to go back. Sizes are those of one row of a batch; how many rows there are is known when the program runs.
 """
 
 from __future__ import annotations
@@ -46,8 +46,16 @@ class Place:
     fixed: int = 0
 
 
+# What an instruction waits for, by its split: work of those splits since the team met; "sums": gradients to be updated.
+WAITS = {
+    "rows": {"across"},
+    "across": {"rows", "across", "params", "sums"},
+    "params": {"rows", "across"},
+    "update": {"rows", "across", "sums"},
+}
 INPUT, TARGET, OUTPUT = Place(), Place(), Place()  # what a run fills in
 Operand = Place | Array | None
+Numbers = tuple[int, ...]
 
 
 class Value(NamedTuple):
@@ -151,12 +159,7 @@ class Tape:
         Members work on the same rows in every instruction that is split by rows, so those need not wait for one another.
         """
         split = backend.ops.INSTRUCTIONS[name][1]
-        waits = {"rows": {"across"}, "across": {"rows", "across", "params", "sums"}, "params": {"rows", "across"}}[
-            split
-        ]
-        if name == "update":
-            waits = {"rows", "across", "sums"}
-        meet = bool(self._pending & waits)
+        meet = bool(self._pending & WAITS["update" if name == "update" else split])
         if meet:
             self._pending.clear()
             self._free += self._held
@@ -373,7 +376,7 @@ class Tape:
     def _channels(self, input: Value, per: int, weight: Any, bias: Any, forward: str, backward: str,
                   statistics: tuple[Operand, ...] = (), more: tuple[Operand, ...] = (), numbers: tuple[int, ...] = (),
                   eps: tuple[float, ...] = (), momentum: tuple[float, ...] = ()) -> Value:  # fmt: skip
-        """A layer with a weight and a bias for each channel; operands are `statistics` before them, `more` at the end."""
+        """A layer with a weight and a bias a channel; its operands are `statistics` before them, `more` at the end."""
         channels = input.shape[-1]
         weight, bias = (self.array(array, (channels,), self.training) for array in (weight, bias))
         output = self._result(input, input.shape, self._use(weight, bias))
@@ -414,7 +417,8 @@ class Tape:
         if input.size == module.num_features:
             self.least_rows = 2
         self.whole = True
-        counter, running = -1, ()
+        counter = -1
+        running: tuple[Array | None, ...] = ()
         if self.training and module.training and module.track_running_stats:
             counter, running = self._tracked(module)
 
@@ -432,7 +436,7 @@ class Tape:
         if type(count) is not np.ndarray or count.dtype != np.int64 or count.ndim or not count.flags.behaved:
             raise Unsuited
         running = tuple(self.array(array, shape, True) for array in (module.running_mean, module.running_var))
-        if None in map(type, running) or any(array is None for array in running):
+        if any(array is None for array in running):
             raise Unsuited
         if any(count is known for known in self.counters):
             raise Unsuited  # used twice: the second use would see the first one's batch
