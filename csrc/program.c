@@ -192,7 +192,8 @@ static void run_linear_backward_params(struct member *m, instruction i)
         const struct gemm plan = fnn_gemm_plan((struct gemm){
             .type = m->type, .a = at(m, i, 0, first), .b = at(m, i, 1, 0), .c = g, .a_row = 1,
             .a_col = (ptrdiff_t)lefts, .b_row = (ptrdiff_t)rights, .b_col = 1, .c_row = (ptrdiff_t)rights, .c_col = 1,
-            .m = last - first, .n = rights, .k = m->rows, .size = m->size, .accumulate = i->n[4] != 0});
+            .m = last - first, .n = rights, .k = m->rows, .size = m->size, .accumulate = i->n[4] != 0,
+            .own = m->rows >= 48});
         const struct cut cut = fnn_gemm_cut(&plan);
         fnn_gemm_share(&plan, &cut, 0, cut.units, space_of(m));
         if (!i->v[2])

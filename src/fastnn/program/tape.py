@@ -156,7 +156,7 @@ class Tape:
     ) -> None:
         """Append an instruction; the team meets before it if it reads what others may still be writing.
 
-        Members work on the same rows in every instruction that is split by rows, so those need not wait for one another.
+        Members work on the same rows in every instruction that is split by rows, so those need not wait.
         """
         split = backend.ops.INSTRUCTIONS[name][1]
         meet = bool(self._pending & WAITS["update" if name == "update" else split])
