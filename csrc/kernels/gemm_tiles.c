@@ -2,7 +2,7 @@
  *
  * A tile of `rows` x TILE_VECTORS vectors of C stays in registers while k runs: per step a load of each vector of B and
  * a broadcast of each element of A. Where there are few columns a tile has one vector, where there are few rows and B
- * needs no packing WIDE_VECTORS. Rows are cut into blocks of nearly equal size (32 rows are 11, 11, 10, not 14, 14, 4).
+ * needs no packing WIDE_VECTORS, for a single row ROW_VECTORS or half of them. Rows are cut into blocks of nearly equal size (32 rows are 11, 11, 10, not 14, 14, 4).
  *
  * Blocks: k is cut into steps of at most K_BLOCK, alike for any range of rows and columns, so that an element of C is
  * the same wherever a range begins. A panel of B (K_BLOCK x TILE_COLS) is copied to the stack, where it is contiguous,
@@ -20,16 +20,17 @@
 #if FNN_VBYTES == 64
 #define FOR_TILE_ROWS(T) T(1) T(2) T(3) T(4) T(5) T(6) T(7) T(8) T(9) T(10) T(11) T(12) T(13) T(14)
 #define FOR_WIDE_ROWS(T) T(1) T(2) T(3) T(4)
-enum { TILE_ROWS = 14, WIDE_ROWS = 4, WIDE_VECTORS = 6 };
+enum { TILE_ROWS = 14, WIDE_ROWS = 4, WIDE_VECTORS = 6, ROW_VECTORS = 16 };
 #else
 #define FOR_TILE_ROWS(T) T(1) T(2) T(3) T(4) T(5) T(6)
 #define FOR_WIDE_ROWS(T) T(1) T(2)
-enum { TILE_ROWS = 6, WIDE_ROWS = 2, WIDE_VECTORS = 5 };
+enum { TILE_ROWS = 6, WIDE_ROWS = 2, WIDE_VECTORS = 5, ROW_VECTORS = 8 };
 #endif
 enum {
     TILE_VECTORS = 2,
     TILE_COLS = TILE_VECTORS * LANES,
     WIDE_COLS = WIDE_VECTORS * LANES,
+    ROW_COLS = ROW_VECTORS * LANES, /* of a tile of one row; half as many where no more are left */
     MOST_VECTORS = TILE_ROWS * TILE_VECTORS, /* of a tile */
     K_BLOCK = 32768 / (TILE_COLS * (int)sizeof(real_t)), /* a panel fills two thirds of a 48 KB L1 */
     PACKED_ROWS = (TILE_ROWS + LANES - 1) / LANES * LANES, /* of a tile of A, the last ones zero */
@@ -107,14 +108,14 @@ INLINE void tile(const struct panel *p, const size_t rows, const size_t vectors,
         sum[i] = (vec_t){0};
 #define STEP_OF_K                                                                                                      \
     {                                                                                                                  \
-        vec_t panel[8];                                                                                                \
-        _Pragma("GCC unroll 8") for (size_t v = 0; v < vectors; v++) panel[v] = vec_load(b + v * LANES);               \
+        vec_t panel[16];                                                                                                \
+        _Pragma("GCC unroll 16") for (size_t v = 0; v < vectors; v++) panel[v] = vec_load(b + v * LANES);               \
         _Pragma("GCC unroll 16") for (size_t i = 0; i < rows; i++)                                                     \
         {                                                                                                              \
             const real_t *a = i < 7 ? low : high;                                                                      \
             const real_t x = i % 7 == 0 ? a[0] : i % 7 == 3 ? a[row3] : i % 7 == 5 ? a[row5] : i % 7 == 6 ? a[2 * row3]\
                                                : a[(ptrdiff_t)(i % 7) * row];                                          \
-            _Pragma("GCC unroll 8") for (size_t v = 0; v < vectors; v++) sum[i * vectors + v] += x * panel[v];         \
+            _Pragma("GCC unroll 16") for (size_t v = 0; v < vectors; v++) sum[i * vectors + v] += x * panel[v];         \
         }                                                                                                              \
         if (copying) {                                                                                                 \
             for (size_t v = 0; v < vectors; v++) {                                                                     \
@@ -123,7 +124,7 @@ INLINE void tile(const struct panel *p, const size_t rows, const size_t vectors,
             }                                                                                                          \
             copy += TILE_COLS;                                                                                         \
         }                                                                                                              \
-        for (size_t byte = 0; byte < PACKED_ROWS * sizeof(real_t); byte += 64)                                         \
+        for (size_t byte = 0; rows > 1 && byte < PACKED_ROWS * sizeof(real_t); byte += 64)                             \
             __builtin_prefetch((const char *)low + ahead + byte); /* of a packed A, which comes from L2 */             \
         low += p->a_col;                                                                                               \
         high += p->a_col;                                                                                              \
@@ -156,7 +157,9 @@ INLINE void tile(const struct panel *p, const size_t rows, const size_t vectors,
 #define WIDE_TILE(rows) TILES(wide, rows, WIDE_VECTORS, 0)
 FOR_TILE_ROWS(TILE)
 FOR_WIDE_ROWS(WIDE_TILE)
-enum { NARROW, PLAIN, COPYING, WIDE };
+static __attribute__((noinline)) void row_1(const struct panel *p) { tile(p, 1, ROW_VECTORS, 0); }
+static __attribute__((noinline)) void half_row_1(const struct panel *p) { tile(p, 1, ROW_VECTORS / 2, 0); }
+enum { NARROW, PLAIN, COPYING, WIDE, ROW, HALF_ROW };
 static void (*const tiles[][TILE_ROWS + 1])(const struct panel *) = {
 #define TILE_NAME(rows) narrow_##rows,
     [NARROW] = {NULL, FOR_TILE_ROWS(TILE_NAME)},
@@ -168,7 +171,9 @@ static void (*const tiles[][TILE_ROWS + 1])(const struct panel *) = {
     [COPYING] = {NULL, FOR_TILE_ROWS(TILE_NAME)},
 #undef TILE_NAME
 #define TILE_NAME(rows) wide_##rows,
-    [WIDE] = {NULL, FOR_WIDE_ROWS(TILE_NAME)}};
+    [WIDE] = {NULL, FOR_WIDE_ROWS(TILE_NAME)},
+    [ROW] = {NULL, row_1},
+    [HALF_ROW] = {NULL, half_row_1}};
 
 /* The steps of k are [first_of(k, i), first_of(k, i + 1)) for i < steps_of(k): one even for k = 0, where C is the bias
  * or zero. */
@@ -217,8 +222,12 @@ static void panel_step(struct panel p, ptrdiff_t b_col, size_t m, int a_packed, 
 {
     real_t packed[K_BLOCK * TILE_COLS] __attribute__((aligned(64)));
     const size_t blocks = next_of(m, TILE_ROWS);
-    const int kind = p.cols > TILE_COLS ? WIDE : p.cols > LANES ? PLAIN : NARROW;
-    const int direct = b_packed || (b_col == 1 && (p.cols == TILE_COLS || kind == WIDE));
+    const int kind = p.cols == ROW_COLS       ? ROW
+                     : p.cols == ROW_COLS / 2 ? HALF_ROW
+                     : p.cols > TILE_COLS     ? WIDE
+                     : p.cols > LANES         ? PLAIN
+                                              : NARROW;
+    const int direct = b_packed || (b_col == 1 && (p.cols >= TILE_COLS || (p.cols == LANES && blocks == 1)));
     const int copying = direct && !b_packed && blocks > 2;
     if (!direct) {
         pack(p.b, p.b_row, b_col, p.k, p.cols, packed, TILE_COLS);
@@ -245,7 +254,8 @@ struct product { /* the arguments of gemm_tiles */
     ptrdiff_t a_row, a_col, b_row, b_col, c_row, c_col;
     real_t *c, *space;
     size_t k, begin, end;
-    int accumulate, wide;
+    int accumulate;
+    size_t wide; /* columns of a wide tile, 0: there are none */
 };
 
 /* The steps [turn, last) of k for `rows` rows from i on: panel by panel of C, or GROUP panels, step by step. */
@@ -259,7 +269,10 @@ static void block_product(const struct product *g, size_t i, size_t rows, size_t
         pack_a(a, g->a_row, g->a_col, rows, g->k, turn, last, g->space);
     for (size_t j = g->begin, cols; j < g->end; j += cols) {
         const size_t left = g->end - j, group = grouped && left >= GROUP * TILE_COLS ? GROUP : 1;
-        cols = g->wide && left >= WIDE_COLS ? WIDE_COLS : left < TILE_COLS ? left : group * TILE_COLS;
+        cols = g->wide && left >= g->wide ? g->wide
+               : g->wide == ROW_COLS && left >= ROW_COLS / 2 ? ROW_COLS / 2
+               : left < TILE_COLS                            ? left
+                                                             : group * TILE_COLS;
         const real_t *a_step = g->space;
         for (size_t step = turn; step < last; step++) {
             const size_t first = first_of(g->k, step), some = first_of(g->k, step + 1) - first;
@@ -292,7 +305,7 @@ void FNN_NAME(gemm_tiles)(const real_t *a, ptrdiff_t a_row, ptrdiff_t a_col, con
                           size_t k, int accumulate, real_t *space, size_t begin, size_t end)
 {
     const struct product g = {a, b, bias, a_row, a_col, b_row, b_col, c_row, c_col, c, space, k, begin, end,
-                              accumulate, m <= WIDE_ROWS && b_col == 1};
+                              accumulate, b_col != 1 ? 0 : m == 1 ? ROW_COLS : m <= WIDE_ROWS ? WIDE_COLS : 0};
     if (m == 0)
         return;
     /* As many steps of k at once as let all rows fit in a block of A, and at least A_DEPTH: C is read and written again

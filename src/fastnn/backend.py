@@ -132,6 +132,14 @@ def empty_cache() -> None:
         _core.empty_cache()
 
 
+def aligned(array: np.ndarray) -> np.ndarray:
+    """The array, or, if it is large, a copy that begins at a multiple of 64 bytes, on large pages where it can.
+
+    Vectors that cross the lines of a cache are read twice: a product of one row is 1.4 times as fast on such weights.
+    """
+    return array if _core is None else _core.aligned(array)
+
+
 @contextmanager
 def threads(n: int) -> Iterator[None]:
     """Use up to `n` threads inside a `with` block.

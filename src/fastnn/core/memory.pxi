@@ -64,6 +64,23 @@ cdef inline ndarray empty(int ndim, cnp.npy_intp *shape, int number, size_t byte
         PyDataMem_SetHandler(before)
 
 
+def aligned(ndarray array):
+    """A copy in memory of the pool, in the same order; a small array, or one that has no order, as it is."""
+    cdef object before
+    cdef ndarray copy
+    cdef bint fortran = cnp.PyArray_IS_F_CONTIGUOUS(array)
+    if cnp.PyArray_NBYTES(array) < POOLED_BYTES or not (fortran or cnp.PyArray_IS_C_CONTIGUOUS(array)):
+        return array
+    before = PyDataMem_SetHandler(POOL)
+    try:
+        copy = <ndarray>cnp.PyArray_EMPTY(cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array), cnp.PyArray_TYPE(array),
+                                          fortran)
+    finally:
+        PyDataMem_SetHandler(before)
+    copy[...] = array
+    return copy
+
+
 def cached_bytes():
     return fnn_pool_bytes()
 

@@ -74,8 +74,8 @@ class Linear(Module):
         has_bias, dtype, rng = flag("Linear", "bias", bias), float_dtype("Linear", dtype), generator(rng)
         bound = 1 / math.sqrt(self.in_features)
         size = self.out_features, self.in_features
-        self.weight: Array = np.asfortranarray(rng.uniform(-bound, bound, size), dtype)
-        self.grad_weight: Array = np.zeros_like(self.weight)
+        self.weight: Array = backend.aligned(np.asfortranarray(rng.uniform(-bound, bound, size), dtype))
+        self.grad_weight: Array = backend.aligned(np.zeros_like(self.weight))
         self.bias: Array | None = rng.uniform(-bound, bound, size[0]).astype(dtype) if has_bias else None
         self.grad_bias: Array | None = None if self.bias is None else np.zeros_like(self.bias)
 

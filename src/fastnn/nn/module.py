@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .. import backend
 from ..arguments import float_dtype
 
 Array = np.ndarray
@@ -205,7 +206,8 @@ class Module(Described):
             parameters = [name for name, _ in _own(module, "param_names")]
             buffers = [name for name, buffer in _own(module, "buffer_names") if buffer.dtype.kind == "f"]
             for name in [*parameters, *("grad_" + name for name in parameters), *buffers]:
-                setattr(module, name, getattr(module, name).astype(dtype, copy=False))
+                if (array := getattr(module, name)).dtype != dtype:
+                    setattr(module, name, backend.aligned(array.astype(dtype)))
         return self
 
     # Saved state and architecture

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .. import backend
 from ..arguments import flag, integer, number
 from ..checks import FLOATS, update
 
@@ -93,7 +94,7 @@ class Optimizer:
 
     def _initial(self, name: str, param: Array) -> Array:
         """A state array before the first update, in the layout of the parameter."""
-        return np.zeros_like(param)
+        return backend.aligned(np.zeros_like(param))
 
     def update_param(self, param: Array, grad: Array, state: State, first: bool) -> None:
         """Update one parameter in place; `first` if its state arrays, or some of them, are new."""
@@ -204,7 +205,7 @@ class Optimizer:
                 raise TypeError(f"{where}: expected {name} of a floating dtype, got {value.dtype}")
             if value.shape != param.shape:
                 raise ValueError(f"{where}: expected {name} of shape {param.shape}, got {value.shape}")
-            state[name] = np.empty_like(param)
+            state[name] = backend.aligned(np.empty_like(param))
             state[name][...] = value
         return state
 

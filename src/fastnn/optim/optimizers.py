@@ -382,7 +382,7 @@ class Adagrad(Optimizer):
         )
 
     def _initial(self, name: str, param: Array) -> Array:
-        return np.full_like(param, self.initial_accumulator_value)
+        return backend.aligned(np.full_like(param, self.initial_accumulator_value))
 
     def update_param(self, param: Array, grad: Array, state: State, first: bool) -> None:
         lr = self.lr / (1 + (state["step"] - 1) * self.lr_decay)
