@@ -8,15 +8,16 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .arguments import positive_int
 from .data import batches
-from .nn import CrossEntropyLoss, NLLLoss
-from .nn.containers import accumulate
 from .optim.lr_scheduler import ReduceLROnPlateau
+from .program import Inference, Step
+from .program.explicit import count_hits, train_epoch
 from .random import generator
 
 if TYPE_CHECKING:
@@ -106,7 +107,10 @@ class History:
 
 
 class Trainer:
-    """The explicit training loop, with progress, validation and history.
+    """The training loop with progress, validation and history.
+
+    An epoch is one native call (see `fastnn.compile`) where every part has a compiled form; else, with a layer of your
+    own for instance, the explicit loop runs, to the same results.
 
     Parameters
     ----------
@@ -195,9 +199,10 @@ class Trainer:
         if len(loader) == 0:
             raise ValueError(f"Trainer.fit: expected at least one batch to train on, got {len(loader.X)} rows")
         history, callbacks = History(), list(callbacks)
-        with _mode(self.model, training=True), _progress(progress, epochs, len(loader)) as (on_batch, on_epoch):
+        train = self._compiled()
+        with _mode(self.model, training=True), _progress(progress, epochs, len(loader)) as (on_steps, on_epoch):
             for epoch in range(1, epochs + 1):
-                record = {"epoch": epoch, **self._epoch(loader, on_batch)}
+                record = {"epoch": epoch, **self._epoch(train, loader, on_steps)}
                 if validation_data is not None:
                     record |= {f"val_{name}": value for name, value in self.evaluate(*validation_data).items()}
                 if isinstance(schedule, ReduceLROnPlateau):
@@ -210,41 +215,26 @@ class Trainer:
                     callback(record)
         return history
 
-    def _epoch(self, loader: Any, on_batch: Callable[[], object]) -> Record:
+    def _epoch(self, train: Callable[..., Any], loader: Any, on_steps: Callable[[int], object]) -> Record:
         """One pass over the batches: mean loss, accuracy of class targets, learning rate, seconds."""
-        start = time.perf_counter()
-        total, rows, hits, counted, rate = 0.0, 0, 0, 0, float(self.optimizer.lr)
-        summed = getattr(self.criterion, "reduction", "mean") == "sum"
-        for x, y in loader:
-            loss, output = self._step(x, y)
-            rows += len(x)
-            total += loss if summed else loss * len(x)
-            new_hits, new_counted = self._hits(output, y)
-            hits, counted = hits + new_hits, counted + new_counted
-            on_batch()
-        record = {"loss": total if summed else total / rows}
+        start, rate = time.perf_counter(), float(self.optimizer.lr)
+        losses, hits, counted = train(loader, on_steps)
+        loss = losses.sum()
+        if getattr(self.criterion, "reduction", "mean") != "sum":
+            rows = np.minimum(loader.batch_size, len(loader.X) - loader.batch_size * np.arange(len(losses)))
+            loss = losses @ rows / rows.sum()
+        record = {"loss": float(loss)}
         if counted:
             record["accuracy"] = hits / counted
         return {**record, "lr": rate, "seconds": time.perf_counter() - start}
 
-    def _step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-        """One step of training: the loss and the output before it."""
-        self.model.zero_grad()
-        output = self.model.forward(x)
-        loss = self.criterion.forward(output, y)
-        accumulate(self.model, x, self.criterion.backward(output, y))
-        self.optimizer.step()
-        return loss, output
-
-    def _hits(self, output: np.ndarray, target: np.ndarray) -> tuple[int, int]:
-        """Of scores (N, C) and class targets: how many rows are right, and of how many; else 0 of 0."""
-        labels = np.asarray(target)
-        if labels.ndim == 2 and isinstance(self.criterion, (CrossEntropyLoss, NLLLoss)):
-            labels = labels.argmax(axis=1) if labels.shape[1] else labels[:, 0]
-        if output.ndim != 2 or labels.ndim != 1 or labels.dtype.kind not in "iu":
-            return 0, 0
-        used = labels != getattr(self.criterion, "ignore_index", None)
-        return int(((output.argmax(axis=1) == labels) & used).sum()), int(used.sum())
+    def _compiled(self) -> Callable[..., Any]:
+        """What trains on the batches of a loader: a program, or the explicit loop where a part has no compiled form."""
+        parts = self.model, self.criterion, self.optimizer
+        try:
+            return Step(*parts).run_epoch
+        except TypeError:
+            return partial(train_epoch, *parts)
 
     def evaluate(self, X: Any, Y: Any, batch_size: int = 1024) -> Record:
         """Loss and, for class targets, accuracy in evaluation mode.
@@ -270,7 +260,7 @@ class Trainer:
         if len(output) == 0:
             raise ValueError("Trainer.evaluate: expected at least one row, got none")
         result = {"loss": float(self.criterion.forward(output, target))}
-        hits, counted = self._hits(output, target)
+        hits, counted = count_hits(self.criterion, output, target)
         return {**result, "accuracy": hits / counted} if counted else result
 
     def predict(self, X: Any, batch_size: int = 1024) -> np.ndarray:
@@ -289,8 +279,14 @@ class Trainer:
             The output.
         """
         loader = batches(X, batch_size=batch_size)
+        parts = [loader.X[start : start + batch_size] for start in range(0, len(loader.X), batch_size)] or [loader.X]
+        try:
+            compute: Callable[[Any], Any] = Inference(self.model)
+        except TypeError:
+            compute = self.model.forward
         with _mode(self.model, training=False):
-            return np.concatenate([self.model.forward(x) for x in loader] or [self.model.forward(loader.X)])
+            outputs = [compute(part) for part in parts]
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
 
 @contextlib.contextmanager
@@ -306,17 +302,19 @@ def _mode(model: Module, training: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _progress(show: bool, epochs: int, steps: int) -> Iterator[tuple[Callable[[], object], Callable[[Record], object]]]:
-    """What to call after each batch, and after each epoch with its record."""
+def _progress(
+    show: bool, epochs: int, steps: int
+) -> Iterator[tuple[Callable[[int], object], Callable[[Record], object]]]:
+    """What to call now and then with the number of steps since, and after each epoch with its record."""
     if not show:
-        yield (lambda: None), (lambda record: None)
+        yield (lambda steps: None), (lambda record: None)
         return
     make_bar: Any = None
     if sys.stderr is not None and sys.stderr.isatty():
         with contextlib.suppress(ImportError):
             make_bar = importlib.import_module("tqdm").tqdm
     if make_bar is None:
-        yield (lambda: None), lambda record: print(_line(record, epochs), file=sys.stderr, flush=True)
+        yield (lambda steps: None), lambda record: print(_line(record, epochs), file=sys.stderr, flush=True)
         return
     with make_bar(total=epochs * steps, unit="step", file=sys.stderr, dynamic_ncols=True) as bar:
         yield bar.update, lambda record: bar.set_postfix_str(_line(record, epochs))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..nn import Criterion, Module
+from ..nn import Criterion, CrossEntropyLoss, Module, NLLLoss
 from ..nn.containers import accumulate
 from ..optim import Optimizer
 
 Array = np.ndarray
+OnSteps = Callable[[int], object] | None  # called now and then with the number of steps since
 
 
 def train_step(model: Module, criterion: Criterion, optimizer: Optimizer, x: Any, y: Any) -> tuple[float, Array]:
@@ -27,6 +29,32 @@ def train_step(model: Module, criterion: Criterion, optimizer: Optimizer, x: Any
     accumulate(model, x, grad_output)
     optimizer.step()
     return loss, output
+
+
+def train_epoch(
+    model: Module, criterion: Criterion, optimizer: Optimizer, loader: Any, on_steps: OnSteps = None
+) -> tuple[Array, int, int]:
+    """A step on every batch of a loader: their losses; how many rows of classes were right, and of how many."""
+    losses, hits, counted = [], 0, 0
+    for x, y in loader:
+        loss, output = train_step(model, criterion, optimizer, x, y)
+        losses.append(loss)
+        right, rows = count_hits(criterion, output, y)
+        hits, counted = hits + right, counted + rows
+        if on_steps is not None:
+            on_steps(1)
+    return np.array(losses, float), hits, counted
+
+
+def count_hits(criterion: Criterion, output: Array, target: Any) -> tuple[int, int]:
+    """Of scores (N, C) and class targets: how many rows are right, and of how many; else 0 of 0."""
+    labels = np.asarray(target)
+    if labels.ndim == 2 and isinstance(criterion, (CrossEntropyLoss, NLLLoss)):
+        labels = labels.argmax(axis=1) if labels.shape[1] else labels[:, 0]
+    if output.ndim != 2 or labels.ndim != 1 or labels.dtype.kind not in "iu":
+        return 0, 0
+    used = labels != getattr(criterion, "ignore_index", None)
+    return int(((output.argmax(axis=1) == labels) & used).sum()), int(used.sum())
 
 
 def evaluating(module: Module) -> Module:

@@ -10,10 +10,10 @@ import numpy as np
 
 from .. import backend
 from ..data import batches
-from ..nn import Criterion, Module
+from ..nn import Criterion, CrossEntropyLoss, Module, NLLLoss
 from ..optim import Optimizer
 from .build import check, training_program
-from .explicit import train_step
+from .explicit import OnSteps, train_epoch, train_step
 from .tape import Unsuited
 
 Array = np.ndarray
@@ -112,34 +112,20 @@ class Step:
         """
         return self.run_epoch(batches(X, Y, batch_size, shuffle, rng, drop_last))[0]
 
-    def run_epoch(
-        self, loader: Any, on_steps: Callable[[int], object] | None = None
-    ) -> tuple[Array, tuple[int, int] | None]:
-        """One pass over the batches of a loader: their losses; how many rows of classes were right, and of how many.
-
-        The second is None where the criterion is none of classes. `on_steps` is called now and then with the number of
-        steps since.
-        """
+    def run_epoch(self, loader: Any, on_steps: OnSteps = None) -> tuple[Array, int, int]:
+        """One pass over the batches of a loader: their losses; how many rows of classes were right, and of how many."""
         done: Any = None
         if len(loader) and (arrays := self._arrays(loader.X, loader.Y)) is not None:
-            state = loader.rng.bit_generator.state if loader.shuffle else None
+            before = loader.rng.bit_generator.state if loader.shuffle else None
             order = loader.rng.permutation(len(loader.X)) if loader.shuffle else None
             size, drop = min(loader.batch_size, len(loader.X)), loader.drop_last
             done = self._by_program(*arrays, lambda program, x, y: program.epoch(x, y, order, size, drop, on_steps))
-            if done is None and state is not None:
-                loader.rng.bit_generator.state = state
-        if done is not None:
-            losses, hits, counted = done
-            return losses, (hits, counted)
-        losses, hits, counted = [], 0, 0
-        for x, y in loader:
-            loss, output = train_step(self.model, self.criterion, self.optimizer, x, y)
-            losses.append(loss)
-            right, rows = count_hits(self.criterion, output, y)
-            hits, counted = hits + right, counted + rows
-            if on_steps is not None:
-                on_steps(1)
-        return np.array(losses), (hits, counted)
+            if done is None and before is not None:
+                loader.rng.bit_generator.state = before
+        if done is None:
+            done = train_epoch(self.model, self.criterion, self.optimizer, loader, on_steps)
+        result: tuple[Array, int, int] = done
+        return result
 
     def _arrays(self, x: Any, y: Any) -> tuple[Array, Array] | None:
         """Batch and targets as a program takes them, if that changes no number; None: the explicit loop takes them."""
@@ -158,7 +144,7 @@ class Step:
 
     def _rows_of_classes(self, y: Array) -> bool:
         """Whether y is rows of a loss of classes, which are converted to the dtype of the scores."""
-        return y.ndim == 2 and hasattr(self.criterion, "ignore_index")
+        return y.ndim == 2 and isinstance(self.criterion, (CrossEntropyLoss, NLLLoss))
 
     def _by_program(self, x: Array, y: Array, run: Callable[[Any, Array, Array], Any]) -> Any:
         """What a program that fits makes of the arrays: one that is there, or a new one; None where none can."""
@@ -189,14 +175,3 @@ class Step:
 
 def _none(x: Any, y: Any) -> None:
     return None
-
-
-def count_hits(criterion: Any, output: Array, target: Any) -> tuple[int, int]:
-    """Of scores (N, C) and class targets: how many rows are right, and of how many; else 0 of 0."""
-    labels = np.asarray(target)
-    if labels.ndim == 2 and hasattr(criterion, "ignore_index"):
-        labels = labels.argmax(axis=1) if labels.shape[1] else labels[:, 0]
-    if output.ndim != 2 or labels.ndim != 1 or labels.dtype.kind not in "iu":
-        return 0, 0
-    used = labels != getattr(criterion, "ignore_index", None)
-    return int(((output.argmax(axis=1) == labels) & used).sum()), int(used.sum())
