@@ -93,6 +93,7 @@ int fnn_isa_supported(int isa)
 }
 
 int fnn_isa(void) { return chosen; }
+size_t fnn_gemm_panel(void) { return (size_t)32 << chosen; } /* two vectors of 16, 32 or 64 bytes */
 void fnn_set_isa(int isa) { chosen = isa; }
 
 #define real_t void

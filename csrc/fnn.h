@@ -59,6 +59,7 @@ void fnn_set_isa(int isa); /* isa must be supported */
 enum fnn_gemm_provider { FNN_GEMM_AUTO, FNN_GEMM_NATIVE, FNN_GEMM_BLAS };
 int fnn_has_blas(void);
 const char *fnn_blas_config(void); /* what the BLAS says of itself; "" without one */
+size_t fnn_gemm_panel(void); /* bytes of a row of a panel of B that gemm_tiles need not pack */
 int fnn_gemm_provider(void);
 void fnn_set_gemm_provider(int provider);
 

@@ -28,6 +28,9 @@ const int fnn_instruction_splits[] = {
 /* Shares of rows begin at whole vectors of an array of any width. */
 enum { ROW_STEP = 16 };
 
+/* Rows from which on packed weights serve: fewer read a weight once, as it is. */
+enum { PACKED_LEAST = 8 };
+
 struct team { /* what the members share */
     const struct fnn_program *program;
     struct fnn_batches *batches; /* NULL in inference */
@@ -164,9 +167,28 @@ static void rows_product(struct member *m, struct gemm g)
     }
 }
 
-/* x, w, b, y; in, out, strides of w along in and out. */
+/* The product with a weight that is packed in panels of `width` columns, panel by panel. */
+static void packed_forward(struct member *m, instruction i)
+{
+    const size_t in = (size_t)i->n[0], out = (size_t)i->n[1], width = (size_t)i->n[4];
+    FOR_SHARE(m->rows, ROW_STEP)
+    for (size_t j = 0; j < out; j += width) {
+        const struct gemm plan = fnn_gemm_plan((struct gemm){
+            .type = m->type, .a = at(m, i, 0, 0), .b = at(m, i, 4, j * in), .bias = at(m, i, 2, j),
+            .c = at(m, i, 3, j), .a_row = i->n[0], .a_col = 1, .b_row = i->n[4], .b_col = 1, .c_row = i->n[1],
+            .c_col = 1, .m = m->team->planned, .n = out - j < width ? out - j : width, .k = in, .size = m->size,
+            .own = 1});
+        fnn_gemm_rows(&plan, begin, end, space_of(m));
+    }
+}
+
+/* x, w, b, y, packed w or 0; in, out, strides of w along in and out, columns of a panel of the packed w. */
 static void run_linear_forward(struct member *m, instruction i)
 {
+    if (i->v[4] && m->team->planned >= PACKED_LEAST) {
+        packed_forward(m, i);
+        return;
+    }
     rows_product(m, (struct gemm){.a = at(m, i, 0, 0), .b = at(m, i, 1, 0), .bias = at(m, i, 2, 0), .c = at(m, i, 3, 0),
                                   .a_row = i->n[0], .a_col = 1, .b_row = i->n[2], .b_col = i->n[3], .c_row = i->n[1],
                                   .c_col = 1, .n = (size_t)i->n[1], .k = (size_t)i->n[0]});

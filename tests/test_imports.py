@@ -24,7 +24,7 @@ LEVELS = """
     nn.module optim.base data.batches
     nn.* optim.* data.*
     nn optim data
-    program.tape program.explicit
+    program.tape program.explicit program.freezing
     program.build
     program.step program.inference
     program

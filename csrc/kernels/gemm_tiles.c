@@ -228,7 +228,7 @@ static void panel_step(struct panel p, ptrdiff_t b_col, size_t m, int a_packed, 
                      : p.cols > LANES         ? PLAIN
                                               : NARROW;
     const int direct = b_packed || (b_col == 1 && (p.cols >= TILE_COLS || (p.cols == LANES && blocks == 1)));
-    const int copying = direct && !b_packed && blocks > 2;
+    const int copying = direct && !b_packed && blocks > 2 && p.b_row != TILE_COLS;
     if (!direct) {
         pack(p.b, p.b_row, b_col, p.k, p.cols, packed, TILE_COLS);
         p.b = packed;

@@ -12,6 +12,7 @@ cdef extern from "fnn.h" nogil:
     void fnn_set_isa(int isa)
     int fnn_has_blas()
     const char *fnn_blas_config()
+    size_t fnn_gemm_panel()
     int fnn_gemm_provider()
     void fnn_set_gemm_provider(int provider)
     int fnn_has_openmp()

@@ -27,6 +27,11 @@ def unary_kind(name, double a, double b):
     return kind, bool(fnn_unary_at_output(kind, a, b))
 
 
+def panel_width(dtype):
+    """How many columns a panel of a packed weight has."""
+    return fnn_gemm_panel() // dtype.itemsize
+
+
 def loss_kind(name):
     return LOSS_KINDS[name]
 

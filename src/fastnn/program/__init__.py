@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, overload
 
+from ..arguments import flag
 from ..nn import Criterion, Module
 from ..optim import Optimizer
 from .inference import Inference
@@ -17,10 +18,10 @@ __all__ = ["Inference", "Step", "compile"]
 
 
 @overload
-def compile(model: Module) -> Inference: ...
+def compile(model: Module, *, freeze: bool = False) -> Inference: ...
 @overload
 def compile(model: Module, criterion: Criterion, optimizer: Optimizer) -> Step: ...
-def compile(model: Any, criterion: Any = None, optimizer: Any = None) -> Inference | Step:
+def compile(model: Any, criterion: Any = None, optimizer: Any = None, *, freeze: bool = False) -> Inference | Step:
     """A model's training step, or its inference, as one native call.
 
     `compile(model, criterion, optimizer)` gives a `Step`: `step(x, y)` trains on a batch and returns its loss,
@@ -35,6 +36,9 @@ def compile(model: Any, criterion: Any = None, optimizer: Any = None) -> Inferen
         With the optimiser, for training.
     optimizer : Optimizer, optional
         Of the parameters of the model.
+    freeze : bool
+        For inference alone: take a snapshot of the parameters as they are now, with batch normalisation folded into the
+        linear layer before it and the weights laid out for speed. What is assigned to the model later does not count.
 
     Returns
     -------
@@ -47,6 +51,8 @@ def compile(model: Any, criterion: Any = None, optimizer: Any = None) -> Inferen
     TypeError
         A layer, the criterion or the optimiser has no compiled form: the line names it. A class of your own has none;
         train it with the explicit loop or with `Trainer`.
+    ValueError
+        One of criterion and optimiser is missing, or `freeze` comes with them.
 
     Notes
     -----
@@ -71,5 +77,10 @@ def compile(model: Any, criterion: Any = None, optimizer: Any = None) -> Inferen
     True
     """
     if criterion is None and optimizer is None:
-        return Inference(model)
+        return Inference(model, flag("compile", "freeze", freeze))
+    if criterion is None or optimizer is None:
+        missing = "criterion" if criterion is None else "optimizer"
+        raise ValueError(f"compile: expected a criterion and an optimizer to train, got no {missing}")
+    if freeze:
+        raise ValueError("compile: expected freeze for inference, got a criterion and an optimizer with it")
     return Step(model, criterion, optimizer)

@@ -173,15 +173,17 @@ def _alike(state: Any, param: Array) -> bool:
     )
 
 
-def inference_program(model: Module, x: Array) -> tuple[Any, bool]:
+def inference_program(model: Module, x: Array, packing: bool = False) -> tuple[Any, bool]:
     """The program that computes the output at rows like those of x, and whether it needs all rows at once.
+
+    With `packing` it reads copies of the weights that are laid out for its products; the weights must not change.
 
     Raises
     ------
     Unsuited
         The layers themselves have to serve.
     """
-    tape = Tape(x.dtype)
+    tape = Tape(x.dtype, packing=packing)
     output = tape.layer(model, tape.input(x.shape[1:]))
     if output.place is INPUT:
         raise Unsuited

@@ -10,6 +10,7 @@ from .. import backend
 from ..nn import Module
 from .build import check, inference_program
 from .explicit import evaluating
+from .freezing import frozen
 from .tape import Unsuited
 
 Array = np.ndarray
@@ -24,9 +25,9 @@ class Inference:
     Any number of threads may call it at the same time.
     """
 
-    def __init__(self, model: Module) -> None:
+    def __init__(self, model: Module, freeze: bool = False) -> None:
         check(model)
-        self.model = model
+        self.model, self.freeze = frozen(model) if freeze else model, freeze
         self._programs: list[tuple[Any, int]] = []  # with the rows of a block
         self._native = backend.ops
 
@@ -63,7 +64,7 @@ class Inference:
         if backend.backend() == "native" and type(x) is np.ndarray and x.ndim and len(x):
             plain = np.ascontiguousarray(x)
             try:
-                program, whole = inference_program(self.model, plain)
+                program, whole = inference_program(self.model, plain, self.freeze)
             except Unsuited:
                 pass
             else:
@@ -75,4 +76,4 @@ class Inference:
         return evaluating(self.model).forward(x)
 
     def __repr__(self) -> str:
-        return f"compile({self.model!r})"
+        return f"compile({self.model!r}{', freeze=True' if self.freeze else ''})"

@@ -106,11 +106,14 @@ class Tape:
         Number of a parameter in the optimiser's order by the id of its array; without it nothing is trained.
     target_rows : bool
         Whether the targets are rows rather than labels.
+    packing : bool
+        Whether weights never change, so that products read packed copies.
     """
 
     dtype: np.dtype[Any]
     numbers: dict[int, int] | None = None
     target_rows: bool = False
+    packing: bool = False
     code: list[Instruction] = field(default_factory=list)
     masks: list[Any] = field(default_factory=list)  # dropout layers, whose key and step are read
     counters: list[Array] = field(default_factory=list)  # go up by one a step
@@ -265,7 +268,8 @@ class Tape:
         outs, ins = weight.shape
         sizes = (ins, outs, outs, 1) if in_out else (ins, outs, 1, ins)
         output = self._result(input, (outs,), self._use(weight, bias))
-        self._emit("linear_forward", input.place, weight, bias, output.place, numbers=sizes)
+        packed, width = self._packed(weight) if self.packing else (None, 0)
+        self._emit("linear_forward", input.place, weight, bias, output.place, packed, numbers=(*sizes, width))
         self.ns += ins * outs / MACS_PER_NS * (3 if self.training else 1)
 
         def back(dy: Place) -> Place | None:
@@ -284,6 +288,15 @@ class Tape:
 
         self._back.append((output.trained, back))
         return output
+
+    def _packed(self, weight: Array) -> tuple[Array, int]:
+        """Panels of columns of W^T one after the other, (panels, in, width), the last one filled up with zeros."""
+        width = backend.ops.panel_width(self.dtype)
+        outs, ins = weight.shape
+        panels = -(-outs // width)
+        packed = np.zeros((panels * width, ins), self.dtype)
+        packed[:outs] = weight
+        return backend.aligned(packed.reshape(panels, width, ins).transpose(0, 2, 1).copy()), width
 
     def _weight_gradient(self, weight: Array, left: tuple[Place, int], right: tuple[Place, int]) -> None:
         """left^T right, block by block of its rows."""
