@@ -56,6 +56,8 @@ cdef class Program:
     cdef size_t item, x_row, y_row
     cdef void **expected  # data of the arrays
     cdef bint *writeable
+    cdef int *ndims  # at most 2
+    cdef cnp.npy_intp *layouts  # shape and stride of each axis
     cdef PyThread_type_lock lock
     cdef object owner
 
@@ -70,12 +72,15 @@ cdef class Program:
         free(self.program.counters)
         free(self.expected)
         free(self.writeable)
+        free(self.ndims)
+        free(self.layouts)
         if self.lock is not NULL:
             PyThread_free_lock(self.lock)
 
     def __init__(self, dtype, code, arena, arrays, shape, out_shape, watched, lists, converted, scratch, ns):
         cdef fnn_program *p = &self.program
         cdef Py_ssize_t i
+        cdef int j
         cdef ndarray array
         self.item = dtype.itemsize
         p.type = FNN_TYPE_F64 if self.item == 8 else FNN_TYPE_F32
@@ -96,14 +101,20 @@ cdef class Program:
         p.values = <void **>calloc(p.places + 1, sizeof(void *))
         self.expected = <void **>calloc(len(arrays) + 1, sizeof(void *))
         self.writeable = <bint *>calloc(len(arrays) + 1, sizeof(bint))
+        self.ndims = <int *>calloc(len(arrays) + 1, sizeof(int))
+        self.layouts = <cnp.npy_intp *>calloc(4 * len(arrays) + 1, sizeof(cnp.npy_intp))
         if (p.code is NULL or p.values is NULL or self.expected is NULL or self.writeable is NULL
-                or self.lock is NULL):
+                or self.ndims is NULL or self.layouts is NULL or self.lock is NULL):
             raise MemoryError
         for i, instruction in enumerate(code):
             self._instruction(&p.code[i], instruction)
         for i, array in enumerate(arrays):
             self.expected[i] = p.values[FNN_PLACES + p.arena_places + i] = cnp.PyArray_DATA(array)
             self.writeable[i] = cnp.PyArray_ISWRITEABLE(array)
+            self.ndims[i] = cnp.PyArray_NDIM(array)
+            for j in range(min(self.ndims[i], 2)):
+                self.layouts[4 * i + 2 * j] = cnp.PyArray_DIM(array, j)
+                self.layouts[4 * i + 2 * j + 1] = cnp.PyArray_STRIDE(array, j)
 
     cdef int _instruction(self, fnn_instruction *to, tuple instruction) except -1:
         cdef Py_ssize_t i
@@ -184,7 +195,19 @@ cdef class Program:
                     return False
         for i in range(len(self.arrays)):
             if (cnp.PyArray_DATA(<ndarray>self.arrays[i]) is not self.expected[i]
+                    or not self._shaped(<ndarray>self.arrays[i], i)
                     or cnp.PyArray_ISWRITEABLE(<ndarray>self.arrays[i]) != self.writeable[i]):
+                return False
+        return True
+
+    cdef inline bint _shaped(self, ndarray array, Py_ssize_t i) noexcept:
+        """Whether an array of the model has the shape and the strides that it had: both can be assigned."""
+        cdef int j, ndim = cnp.PyArray_NDIM(array)
+        cdef cnp.npy_intp *layout = self.layouts + 4 * i
+        if ndim > 2 or ndim != self.ndims[i]:
+            return False
+        for j in range(ndim):
+            if cnp.PyArray_DIM(array, j) != layout[2 * j] or cnp.PyArray_STRIDE(array, j) != layout[2 * j + 1]:
                 return False
         return True
 
