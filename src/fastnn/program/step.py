@@ -35,7 +35,7 @@ class Step:
         self._programs: list[Any] = []  # the one used last is the first
         self._run: Callable[[Any, Any], float | None] = _none
         self._native = backend.ops
-        self._building = threading.Lock()
+        self._building = threading.RLock()  # a signal handler may take a step inside an epoch
 
     def __call__(self, x: Any, y: Any) -> float:
         """Train on one batch.
@@ -135,6 +135,8 @@ class Step:
         if len(x) != len(y) if y.ndim else True:
             return None
         if y.dtype.kind in "iu" and y.ndim == 1:
+            if not np.can_cast(y.dtype, np.int64):
+                return None
             y = np.ascontiguousarray(y, np.int64)
         elif y.dtype.kind in "biuf":
             y = np.ascontiguousarray(y, x.dtype) if y.dtype == x.dtype or self._rows_of_classes(y) else None
@@ -155,12 +157,17 @@ class Step:
                 result = run(program, x, y)
                 if result is not None:
                     return self._chosen(program, result)
+            before = dict(self.optimizer.state)
             try:
                 program, _ = training_program(self.model, self.criterion, self.optimizer, x, y.dtype.kind == "f")
             except Unsuited:
                 return None
             result = run(program, x, y)
-            return None if result is None else self._chosen(program, result)
+            if result is not None:
+                return self._chosen(program, result)
+            self.optimizer.state.clear()  # nothing was done: new states would no longer count as new
+            self.optimizer.state.update(before)
+            return None
 
     def _chosen(self, program: Any, result: Any) -> Any:
         """Keep the program in front of the others."""
