@@ -29,7 +29,8 @@ MACS_PER_NS, ELEMENTS_PER_NS = 50.0, 2.0  # what one thread does about
 def compilable(part: Any) -> None:
     """Raise unless a layer or criterion is of a class of fastnn with a compiled form, and has no hooks of its own."""
     cls = type(part)
-    if not cls.__module__.startswith(f"{nn.__name__}.") or vars(part).keys() & HOOKS:
+    own = cls.__module__.startswith(f"{nn.__name__}.") and cls.lower not in (nn.Module.lower, nn.Criterion.lower)
+    if not own or vars(part).keys() & HOOKS:
         kind = "layers" if isinstance(part, nn.Module) else "a criterion"
         raise TypeError(f"compile: expected {kind} with a compiled form, got {cls.__name__}")
 
@@ -460,6 +461,8 @@ class Tape:
         """Dropout of a layer with `key` and `step`; the identity where it does not train."""
         if not (self.training and module.training):
             return input
+        if any(module is known for known in self.masks):
+            raise Unsuited  # used twice: each forward has a mask of its own
         self.masks.append(module)
         numbers, scalars = (input.size, len(self.masks) - 1, round(65536 * p)), (1 / (1 - p),)
         output = self._result(input, input.shape)
