@@ -163,12 +163,13 @@ def _states(optimizer: Optimizer, parameters: list[Array]) -> tuple[list[Any], l
 
 
 def _alike(state: Any, param: Array) -> bool:
-    """Whether a state array lies in memory as its parameter does."""
+    """Whether a state array lies in memory as its parameter does; strides of axes of one element do not matter."""
     return (
         type(state) is np.ndarray
         and state.shape == param.shape
         and state.dtype == param.dtype
-        and state.strides == param.strides
+        and state.flags.c_contiguous == param.flags.c_contiguous
+        and state.flags.f_contiguous == param.flags.f_contiguous
         and state.flags.behaved
     )
 
