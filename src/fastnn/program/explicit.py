@@ -22,12 +22,12 @@ def train_step(model: Module, criterion: Criterion, optimizer: Optimizer, x: Any
     try:
         loss = criterion.forward(output, y)
         grad_output = criterion.backward(output, y)
+        model.zero_grad()
+        accumulate(model, x, grad_output)
+        optimizer.step()
     except Exception:
         model.undo_output()
         raise
-    model.zero_grad()
-    accumulate(model, x, grad_output)
-    optimizer.step()
     return loss, output
 
 
