@@ -63,13 +63,18 @@ class Inference:
             self._programs, self._native = [], backend.ops
         if backend.backend() == "native" and type(x) is np.ndarray and x.ndim and len(x):
             plain = np.ascontiguousarray(x)
+            if plain is not x:
+                for program, block in self._programs:
+                    result: Any = program.infer(plain, block)
+                    if result is not None and result is not backend.ops.BUSY:
+                        return result
             try:
                 program, whole = inference_program(self.model, plain, self.freeze)
             except Unsuited:
                 pass
             else:
                 block = 0 if whole else program.block(BLOCK_BYTES, LEAST_BLOCK)
-                result: Any = program.infer(plain, block)
+                result = program.infer(plain, block)
                 if result is not None:
                     self._programs = [(program, block), *self._programs][:MOST_PROGRAMS]
                     return result
