@@ -52,7 +52,7 @@ cdef class Program:
     cdef list scalars  # (dictionary, key, value) of the optimiser, and who works them out again
     cdef object rescale
     cdef tuple shape, out_shape  # of a row
-    cdef readonly cnp.npy_intp least_rows
+    cdef readonly cnp.npy_intp least_rows  # of a batch
     cdef size_t item, x_row, y_row
     cdef void **expected  # data of the arrays
     cdef bint *writeable
@@ -77,7 +77,8 @@ cdef class Program:
         if self.lock is not NULL:
             PyThread_free_lock(self.lock)
 
-    def __init__(self, dtype, code, arena, arrays, shape, out_shape, watched, lists, converted, scratch, ns):
+    def __init__(self, dtype, code, arena, arrays, shape, out_shape, watched, lists, converted, scratch, ns,
+                 least_rows):
         cdef fnn_program *p = &self.program
         cdef Py_ssize_t i
         cdef int j
@@ -86,7 +87,7 @@ cdef class Program:
         p.type = FNN_TYPE_F64 if self.item == 8 else FNN_TYPE_F32
         self.arena, self.arrays, self.shape, self.out_shape = arena, arrays, shape, out_shape
         self.watched, self.lists, self.converted = watched, lists, converted
-        self.states, self.masks, self.counters, self.scalars, self.least_rows = [], [], [], [], 1
+        self.states, self.masks, self.counters, self.scalars, self.least_rows = [], [], [], [], least_rows
         self.x_row = self.item
         for size in shape:
             self.x_row *= <size_t>size
@@ -129,7 +130,7 @@ cdef class Program:
         return 0
 
     def train_with(self, parameters, states, firsts, kind, scalars, watched_scalars, rescale, masks, counters, reduction,
-                   classes, rows, ignore_index, size, weight, losses, hits, gathered, gathered_targets, least_rows):
+                   classes, rows, ignore_index, size, weight, losses, hits, gathered, gathered_targets):
         """What a program with a loss and an optimiser has besides; places are numbers."""
         cdef fnn_program *p = &self.program
         cdef Py_ssize_t i, j
@@ -147,7 +148,7 @@ cdef class Program:
             p.parameters[i].first = firsts[i]
         for i, counter in enumerate(counters):
             p.counters[i] = <int64_t *>cnp.PyArray_DATA(counter)
-        self.states, self.masks, self.counters, self.least_rows = states, masks, counters, least_rows
+        self.states, self.masks, self.counters = states, masks, counters
         self.scalars, self.rescale = watched_scalars, rescale
         p.optimizer.kind = OPTIMIZERS[kind]
         self._set_scalars(scalars)

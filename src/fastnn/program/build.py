@@ -93,7 +93,6 @@ def training_program(
         numbers[id(tape.hits)],
         numbers[id(gathers[0])],
         numbers[id(gathers[1])],
-        tape.least_rows,
     )
     program.watch([(vars(optimizer), "state", optimizer.state), (vars(optimizer), "model", optimizer.model)])
     program.watch([(optimizer.state, number, state) for number, state in enumerate(states)])
@@ -217,6 +216,7 @@ def _program(tape: Tape, x: Array, output: Value, extra: Iterable[Array | Place]
         tape.copies,
         tape.scratch,
         tape.ns,
+        tape.least_rows,
     )
     program.keep(tape)
     return numbers, program
