@@ -58,6 +58,7 @@ cdef class Program:
     cdef bint *writeable
     cdef int *ndims  # at most 2
     cdef cnp.npy_intp *layouts  # shape and stride of each axis
+    cdef cnp.npy_intp *sizes  # bytes
     cdef PyThread_type_lock lock
     cdef object owner
 
@@ -74,6 +75,7 @@ cdef class Program:
         free(self.writeable)
         free(self.ndims)
         free(self.layouts)
+        free(self.sizes)
         if self.lock is not NULL:
             PyThread_free_lock(self.lock)
 
@@ -104,8 +106,9 @@ cdef class Program:
         self.writeable = <bint *>calloc(len(arrays) + 1, sizeof(bint))
         self.ndims = <int *>calloc(len(arrays) + 1, sizeof(int))
         self.layouts = <cnp.npy_intp *>calloc(4 * len(arrays) + 1, sizeof(cnp.npy_intp))
+        self.sizes = <cnp.npy_intp *>calloc(len(arrays) + 1, sizeof(cnp.npy_intp))
         if (p.code is NULL or p.values is NULL or self.expected is NULL or self.writeable is NULL
-                or self.ndims is NULL or self.layouts is NULL or self.lock is NULL):
+                or self.ndims is NULL or self.layouts is NULL or self.sizes is NULL or self.lock is NULL):
             raise MemoryError
         for i, instruction in enumerate(code):
             self._instruction(&p.code[i], instruction)
@@ -113,6 +116,7 @@ cdef class Program:
             self.expected[i] = p.values[FNN_PLACES + p.arena_places + i] = cnp.PyArray_DATA(array)
             self.writeable[i] = cnp.PyArray_ISWRITEABLE(array)
             self.ndims[i] = cnp.PyArray_NDIM(array)
+            self.sizes[i] = cnp.PyArray_NBYTES(array)
             for j in range(min(self.ndims[i], 2)):
                 self.layouts[4 * i + 2 * j] = cnp.PyArray_DIM(array, j)
                 self.layouts[4 * i + 2 * j + 1] = cnp.PyArray_STRIDE(array, j)
@@ -209,6 +213,16 @@ cdef class Program:
             return False
         for j in range(ndim):
             if cnp.PyArray_DIM(array, j) != layout[2 * j] or cnp.PyArray_STRIDE(array, j) != layout[2 * j + 1]:
+                return False
+        return True
+
+    cdef bint _apart(self, ndarray x) noexcept:
+        """Whether x shares no memory with the arrays of the model, which change before x was read for the last time."""
+        cdef char *start = <char *>cnp.PyArray_DATA(x)
+        cdef char *end = start + cnp.PyArray_NBYTES(x)
+        cdef Py_ssize_t i
+        for i in range(len(self.arrays)):
+            if <char *>self.expected[i] < end and start < <char *>self.expected[i] + self.sizes[i]:
                 return False
         return True
 
@@ -309,7 +323,7 @@ cdef class Program:
             return None
         self._acquire()
         try:
-            if not self._same() or not self._scalars_same():
+            if not self._same() or not self._scalars_same() or not self._apart(x):
                 return None
             self._reserve(rows, 1)
             self._begin()
@@ -348,7 +362,7 @@ cdef class Program:
             return None
         self._acquire()
         try:
-            if not self._same() or not self._scalars_same():
+            if not self._same() or not self._scalars_same() or not self._apart(x):
                 return None
             self._reserve(batch if batch < <size_t>rows else rows, 1)
             self._begin()
