@@ -8,8 +8,8 @@ import time
 
 import numpy as np
 import pytest
-from programs import Twin, assert_alike, everything, explicit_step, programs_alone, teams
 from support import Subclass, needs_native, outcome, read_only, same_bits
+from twins import Twin, assert_alike, everything, explicit_step, programs_alone, teams
 
 import fastnn
 from fastnn import backend, data, nn, optim
@@ -83,10 +83,11 @@ def test_criterions_and_optimisers_without_a_compiled_form_are_named():
         ((torch7.Tanh(),), "a model, got Tanh"),
         ((model, nn.MSELoss, sgd), "a criterion, got type"),
         ((model, loss, model), "an optimizer, got Sequential"),
-        ((model, loss), "an optimizer, got None"),
-        ((model, None, sgd), "a criterion, got None"),
     ]:
         assert outcome(fastnn.compile, *arguments) == ("raised", TypeError, line + text)
+    for arguments, missing in (((model, loss), "optimizer"), ((model, None, sgd), "criterion")):
+        text = f"a criterion and an optimizer to train, got no {missing}"
+        assert outcome(fastnn.compile, *arguments) == ("raised", ValueError, line + text)
 
 
 @needs_native
@@ -171,7 +172,7 @@ def test_hits_are_counted_as_the_explicit_loop_counts_them(criterion, targets):
     model = nn.Sequential(nn.Linear(5, 3, rng=0))
     step = fastnn.compile(model, criterion, optim.SGD(model, lr=1e-30))
     with programs_alone():
-        losses, (hits, counted) = step.run_epoch(data.batches(x, y, 16, shuffle=True, rng=0), lambda steps: None)
+        losses, hits, counted = step.run_epoch(data.batches(x, y, 16, shuffle=True, rng=0), lambda steps: None)
     nan = targets == "NaN scores"
     assert len(losses) == 4 and np.isnan(losses).any() == nan
     if nan:  # the parameters are NaN from some batch on
@@ -193,7 +194,7 @@ def test_the_first_of_several_largest_scores_counts_and_nan_is_the_largest():
         for label in range(3):
             step = fastnn.compile(model, nn.NLLLoss(), optim.SGD(model, lr=0.0))
             with programs_alone():
-                hits = step.run_epoch(data.batches(np.zeros((1, 1), np.float32), np.array([label]), 1))[1]
+                hits = step.run_epoch(data.batches(np.zeros((1, 1), np.float32), np.array([label]), 1))[1:]
             assert hits == (int(label == row.argmax()), 1)
 
 

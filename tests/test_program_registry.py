@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from cases import CRITERIONS, LAYERS, OPTIMIZERS, Layer
 from makers import TARGETS, normal
-from programs import Twin, assert_alike, everything, explicit_step, programs_alone, teams
 from support import DTYPES, ISAS, outcome, same_bits
+from twins import Twin, assert_alike, everything, explicit_step, programs_alone, teams
 
 import fastnn
 from fastnn import backend, nn
