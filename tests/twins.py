@@ -86,6 +86,7 @@ def programs_alone(really=True):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled, "train_step", fail)
+        patch.setattr(compiled, "train_epoch", fail)
         yield
 
 
