@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -82,10 +83,10 @@ def compiled():
 
 
 class Limits:
-    """The multiply-add roof and the copy bandwidth of one core, as functions to be timed."""
+    """The multiply-add roof of some cores and the copy bandwidth of one, as functions to be timed."""
 
-    def __init__(self):
-        self.library = compiled()
+    def __init__(self, threads=1):
+        self.library, self.threads, self.team = compiled(), threads, ThreadPoolExecutor(threads)
         self.arrays = 0, None, None  # bytes, from, to: kept until another size is asked for
 
     @property
@@ -96,13 +97,16 @@ class Limits:
         return f"{CHAINS} independent chains of vectors, compiled here"
 
     def multiply_add(self, dtype):
-        """A function of about a millisecond, and how many floating point operations it does."""
+        """A function of about a millisecond, of ten for several threads, and the floating point operations it does."""
         if self.library is None:
             return self._product(dtype)
         function, flops = getattr(self.library, dtype), getattr(self.library, f"{dtype}_flops")
         function.argtypes, function.restype = (ctypes.c_long, ctypes.c_double), ctypes.c_double
         flops.argtypes, flops.restype = (ctypes.c_long,), ctypes.c_long
-        return lambda: function(TURNS, 0.5), flops(TURNS)
+        if self.threads == 1:
+            return lambda: function(TURNS, 0.5), flops(TURNS)
+        turns = [10 * TURNS] * self.threads
+        return lambda: list(self.team.map(function, turns, [0.5] * self.threads)), sum(map(flops, turns))
 
     def _product(self, dtype):
         from fastnn import nn

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 
-from peer_work import LR, MOMENTUM, Job, Library, layer, network
+from peer_work import BATCHES, INFERENCE, LR, MOMENTUM, REGULARISED, Job, Library, layer, network
 
 BETAS, ADAM_EPS = (0.9, 0.999), 1e-8  # the defaults of fastnn and PyTorch
 
@@ -15,14 +16,17 @@ class Torch(Library):
     def __init__(self):
         import torch
 
-        torch.set_num_threads(1)
-        self.torch, self.version = torch, torch.__version__
+        torch.set_num_threads(self.threads)
+        self.torch, self.version, self.mode = torch, torch.__version__, ExitStack()
 
     def compiled(self, function):
         return function
 
     def job(self, case, made):
+        self.mode.close()
         self.torch.set_grad_enabled(case.work not in ("linear_forward", "layer_forward"))
+        if case.table == INFERENCE:
+            self.mode.enter_context(self.torch.inference_mode())
         made = {name: self.torch.from_numpy(v) if hasattr(v, "dtype") else v for name, v in made.items()}
         job = super().job(case, made)
         return job and job._replace(view=lambda result: [array.detach().numpy() for array in job.view(result)])
@@ -71,7 +75,7 @@ class Torch(Library):
 
     def _optimizer(self, name, params):
         momentum = {"momentum": MOMENTUM} if name == "SGD" else {}
-        return getattr(self.torch.optim, name)(params, lr=LR, fused=True, **momentum)
+        return getattr(self.torch.optim, name)(params, lr=LR[name], fused=True, **momentum)
 
     def update(self, case, a):
         param = self.torch.nn.Parameter(a["param"])
@@ -79,22 +83,47 @@ class Torch(Library):
         step = self.compiled(self._optimizer(case.name, [param]).step)
         return Job(step, lambda _: [param])
 
-    def training_step(self, case, a):
-        model = network(self.torch.nn, case.shape[1:]).to(getattr(self.torch, case.dtype))
+    def _net(self, case, a):
+        net = network(self.torch.nn, case.shape[1:], case.table == REGULARISED).to(getattr(self.torch, case.dtype))
+        linear = [module for module in net if isinstance(module, self.torch.nn.Linear)]
         with self.torch.no_grad():
-            for param, value in zip(model.parameters(), sum(a["parameters"], ()), strict=True):
-                param.copy_(self.torch.from_numpy(value))
-        criterion, optimizer = self.torch.nn.CrossEntropyLoss(), self._optimizer("SGD", list(model.parameters()))
-        objective = self.compiled(lambda x, y: criterion(model(x), y))
+            for module, values in zip(linear, a["parameters"], strict=True):
+                for param, value in zip((module.weight, module.bias), values, strict=True):
+                    param.copy_(self.torch.from_numpy(value))
+        return net
 
-        def step():
+    def _step(self, case, a):
+        """The function of a step."""
+        net, criterion = self._net(case, a), self.torch.nn.CrossEntropyLoss()
+        optimizer = self._optimizer(case.name, list(net.parameters()))
+        objective = self.compiled(lambda x, y: criterion(net(x), y))
+
+        def step(x, y):
             optimizer.zero_grad()
-            loss = objective(a["x"], a["y"])
+            loss = objective(x, y)
             loss.backward()
             optimizer.step()
             return loss
 
-        return Job(step)
+        return step
+
+    def training_step(self, case, a):
+        return Job(partial(self._step(case, a), a["x"], a["y"]))
+
+    compiled_step = regularised_step = training_step
+
+    def epoch(self, case, a):
+        step, rows = self._step(case, a), case.shape[0]
+
+        def epoch():
+            batches = zip(a["x"].split(rows), a["y"].split(rows), strict=True)
+            return [step(x, y).detach() for x, y in batches]
+
+        return Job(epoch, lambda losses: [self.torch.stack(losses)], 1 / BATCHES)
+
+    def inference(self, case, a):
+        net = self.compiled(self._net(case, a).eval())
+        return Job(lambda: net(a["x"]))
 
 
 class Compiled(Torch):
@@ -205,13 +234,13 @@ class Jax(Library):
 
     def _sgd(self, param, grad, velocity):
         velocity = MOMENTUM * velocity + grad
-        return param - LR * velocity, velocity
+        return param - LR["SGD"] * velocity, velocity
 
     def _adam(self, param, grad, m, v, step):
         step = step + 1
         m, v = BETAS[0] * m + (1 - BETAS[0]) * grad, BETAS[1] * v + (1 - BETAS[1]) * grad * grad
         root = self.jax.numpy.sqrt(v / (1 - BETAS[1] ** step).astype(v.dtype)) + ADAM_EPS
-        return param - (LR / (1 - BETAS[0] ** step)).astype(m.dtype) * m / root, m, v, step
+        return param - (LR["Adam"] / (1 - BETAS[0] ** step)).astype(m.dtype) * m / root, m, v, step
 
     def update(self, case, a):
         states, zeros = (1, self._sgd) if case.name == "SGD" else (2, self._adam), self.jax.numpy.zeros_like
@@ -227,25 +256,93 @@ class Jax(Library):
 
         return Job(run, lambda state: [state[0]])
 
-    def _objective(self, parameters, x, y):
-        for weight, bias in parameters[:-1]:
+    def _parameters(self, a):
+        """Of all layers in one list."""
+        return [array for weight, bias in a["parameters"] for array in (self._transposed(weight), bias)]
+
+    def _scores(self, parameters, x):
+        for weight, bias in zip(parameters[:-2:2], parameters[1:-2:2], strict=True):
             x = self.jax.nn.relu(x @ weight + bias)
-        return self._loss(x @ parameters[-1][0] + parameters[-1][1], y)
+        return x @ parameters[-2] + parameters[-1]
 
-    def training_step(self, case, a):
-        tree_map = self.jax.tree.map
-        parameters = [(self._transposed(weight), bias) for weight, bias in a["parameters"]]
-        velocities = tree_map(self.jax.numpy.zeros_like, parameters)
+    def _objective(self, parameters, x, y):
+        return self._loss(self._scores(parameters, x), y)
 
-        @partial(self.jax.jit, donate_argnums=(0, 1))
-        def update(parameters, velocities, x, y):
-            loss, grads = self.jax.value_and_grad(self._objective)(parameters, x, y)
-            velocities = tree_map(lambda velocity, grad: MOMENTUM * velocity + grad, velocities, grads)
-            return tree_map(lambda param, velocity: param - LR * velocity, parameters, velocities), velocities, loss
+    def _state(self, name, parameters):
+        """Each parameter with what the optimiser keeps of it."""
+        kept, zeros = 1 if name == "SGD" else 2, self.jax.numpy.zeros_like
+        counts = [] if name == "SGD" else [self.jax.numpy.zeros((), int)]
+        return [
+            (param, *(zeros(param) for _ in range(kept)), *map(self.jax.numpy.copy, counts)) for param in parameters
+        ]
 
-        def step():
-            nonlocal parameters, velocities
-            parameters, velocities, loss = update(parameters, velocities, a["x"], a["y"])
+    def _updated(self, name, state, grads):
+        rule = {"SGD": self._sgd, "Adam": self._adam}[name]
+        return [rule(param, grad, *kept) for (param, *kept), grad in zip(state, grads, strict=True)]
+
+    def _step(self, case):
+        """The function of a step, to be jitted: from the state and a batch to the state and the loss."""
+
+        def step(state, x, y):
+            loss, grads = self.jax.value_and_grad(self._objective)([param for param, *_ in state], x, y)
+            return self._updated(case.name, state, grads), loss
+
+        return step
+
+    def _running(self, function, state, *arguments):
+        """A Job that calls a function, jitted, on the state that it returned before."""
+        function = self.jax.jit(function, donate_argnums=0)
+
+        def run():
+            nonlocal state
+            state, loss = function(state, *arguments)
             return loss
 
-        return Job(step)
+        return run
+
+    def training_step(self, case, a):
+        state = self._state(case.name, self._parameters(a))
+        return Job(self._running(self._step(case), state, a["x"], a["y"]))
+
+    compiled_step = training_step
+
+    def epoch(self, case, a):
+        step, x = self._step(case), a["x"].reshape(BATCHES, -1, a["x"].shape[1])
+
+        def epoch(state, x, y):
+            return self.jax.lax.scan(lambda state, batch: step(state, *batch), state, (x, y))
+
+        state = self._state(case.name, self._parameters(a))
+        return Job(self._running(epoch, state, x, a["y"].reshape(BATCHES, -1)), share=1 / BATCHES)
+
+    def inference(self, case, a):
+        function, parameters = self.jax.jit(self._scores), self._parameters(a)
+        return Job(lambda: function(parameters, a["x"]))
+
+    def regularised_step(self, case, a):
+        """Blocks of four parameters: weight, bias, and batch norm's."""
+        nn, widths = self.jax, case.shape[2:-1]
+
+        def objective(parameters, statistics, keys, x, y):
+            new = []
+            for i, (mean, var) in enumerate(statistics):
+                weight, bias, gamma, beta = parameters[4 * i : 4 * i + 4]
+                x, *moved = self._batch_norm(x @ weight + bias, gamma, beta, mean, var)
+                x = self._dropout(nn.nn.relu(x), keys[i])
+                new.append(tuple(moved))
+            return self._loss(x @ parameters[-2] + parameters[-1], y), new
+
+        def step(state, x, y):
+            state, statistics, key = state
+            key, *keys = nn.random.split(key, 1 + len(widths))
+            parameters = [param for param, *_ in state]
+            (loss, statistics), grads = nn.value_and_grad(objective, has_aux=True)(parameters, statistics, keys, x, y)
+            return (self._updated(case.name, state, grads), statistics, key), loss
+
+        one, zero = (partial(make, dtype=case.dtype) for make in (nn.numpy.ones, nn.numpy.zeros))
+        linear, parameters = self._parameters(a), []
+        for i, width in enumerate(widths):
+            parameters += [*linear[2 * i : 2 * i + 2], one(width), zero(width)]
+        state = self._state(case.name, [*parameters, *linear[-2:]])
+        statistics = [(zero(width), one(width)) for width in widths]
+        return Job(self._running(step, (state, statistics, nn.random.key(0)), a["x"], a["y"]))

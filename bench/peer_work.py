@@ -10,11 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LR, MOMENTUM = 1e-2, 0.9  # of updates and training steps
-LINEAR, LAYERS, LOSS, UPDATES, STEPS = "linear maps", "layers", "losses", "updates", "training steps"
+LR, MOMENTUM = {"SGD": 1e-2, "Adam": 1e-3}, 0.9  # of updates and training steps
+BATCHES = 64  # of an epoch
+LINEAR, LAYERS, LOSS, UPDATES = "linear maps", "layers", "losses", "updates"
+STEPS, COMPILED, EPOCHS = "training steps", "compiled steps", "epochs"
+REGULARISED, INFERENCE = "regularised steps", "inference"
+NET_TABLES = STEPS, COMPILED, EPOCHS, REGULARISED, INFERENCE
+TABLES = LINEAR, LAYERS, LOSS, UPDATES, *NET_TABLES
 LINEAR_FORMS = {"linear_forward": "forward", "linear_weight": "gradient of weight", "linear_input": "gradient of input"}
 ACTIVATIONS = ("ReLU", "ELU", "Sigmoid", "Tanh", "Softplus", "GELU", "SiLU", "Softmax", "LogSoftmax")
-UNCHECKED = ("Dropout",)  # every library draws its own mask
 STREAMS = {"layer_forward": 2, "layer_backward": 3, "cross_entropy": 2, "SGD": 5, "Adam": 7}  # arrays read or written
 
 LINEAR_SHAPES = (  # batch, in, out
@@ -30,19 +34,23 @@ LINEAR_SHAPES = (  # batch, in, out
 SHAPES = (128, 256), (128, 1000), (1024, 1024), (4096, 1024)
 LOSS_SHAPES = (128, 10), (128, 1000), (4096, 1000)
 UPDATE_SHAPES = (100, 100), (128, 256), (1024, 1024), (10000, 1000)
+MNIST_NET = (128, 784, 256, 128, 10)
 NETS = (  # batch, then the widths
     (32, 64, 32, 32, 10),
     (32, 784, 100, 10),
-    (128, 784, 256, 128, 10),
+    MNIST_NET,
     (64, *(256,) * 8, 10),
     (128, 784, 1000, 1000, 10),
     (512, 1024, 2048, 2048, 1000),
 )
+INFERENCE_WIDTHS = (64, 32, 32, 10), (784, 256, 128, 10), (17, 64, 64, 6)
+INFERENCE_ROWS = 1, 32, 256
+INFERENCE_FORMS = {"live": "", "frozen": ", frozen"}  # compile(model) and compile(model, freeze=True)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One piece of work. `work` is the method of a library that prepares it, `name` the layer or optimiser."""
+    """One piece of work: `work` is the method of a library that prepares it, `name` the layer, optimiser or form."""
 
     table: str
     work: str
@@ -54,8 +62,11 @@ class Case:
     def label(self):
         if self.table == LINEAR:
             return f"{LINEAR_FORMS[self.work]}, {self.shape[0]} x {self.shape[1]} -> {self.shape[2]}"
-        if self.table == STEPS:
-            return f"{'-'.join(map(str, self.shape[1:]))}, batch {self.shape[0]}"
+        if self.table in NET_TABLES:
+            batch, *widths = self.shape
+            rows = {EPOCHS: f"{BATCHES} batches of {batch}", INFERENCE: f"{batch} row{'s' * (batch > 1)}"}
+            form = INFERENCE_FORMS.get(self.name, ", Adam" if self.name == "Adam" else "")
+            return f"{'-'.join(map(str, widths))}, {rows.get(self.table, f'batch {batch}')}{form}"
         what = {"layer_forward": " forward", "layer_backward": " backward"}.get(self.work, "")
         return f"{self.name}{what} {self.shape}"
 
@@ -66,20 +77,27 @@ class Case:
 
     @property
     def flops(self):
-        """Floating point operations of the matrix products, or 0 where memory is the limit."""
+        """Floating point operations of the matrix products, of a step of an epoch; 0 where memory is the limit."""
         if self.table == LINEAR:
             return 2 * prod(self.shape)
-        if self.table != STEPS:
+        if self.table not in NET_TABLES:
             return 0
         batch, *widths = self.shape
         layers = [2 * batch * before * after for before, after in pairwise(widths)]
-        return 3 * sum(layers) - layers[0]  # nobody needs the gradient of the data
+        return sum(layers) if self.table == INFERENCE else 3 * sum(layers) - layers[0]  # no gradient of the data
 
     @property
     def bytes(self):
         """What is read and written at least where memory is the limit."""
         streams = STREAMS.get(self.work) or STREAMS[self.name]
         return streams * prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def checked(self):
+        """How many calls are compared: none where every library draws its own masks."""
+        if self.table == REGULARISED or self.name == "Dropout":
+            return 0
+        return 1 if self.table == EPOCHS else 5  # after some hundred steps rounding has turned a ReLU on or off
 
 
 def _cases(dtype):
@@ -98,10 +116,23 @@ def _cases(dtype):
             yield Case(UPDATES, "update", name, shape, dtype)
     for shape in NETS:
         yield Case(STEPS, "training_step", "SGD", shape, dtype)
+        yield Case(COMPILED, "compiled_step", "SGD", shape, dtype)
+        if shape == MNIST_NET:
+            yield Case(COMPILED, "compiled_step", "Adam", shape, dtype)
 
 
-CASES = sorted((case for dtype in ("float32", "float64") for case in _cases(dtype)),
-               key=lambda case: ((LINEAR, LAYERS, LOSS, UPDATES, STEPS).index(case.table), case.dtype))  # fmt: skip
+def _float32_cases():
+    for shape in NETS[:4]:
+        yield Case(EPOCHS, "epoch", "SGD", shape, "float32")
+    yield Case(REGULARISED, "regularised_step", "SGD", MNIST_NET, "float32")
+    for widths in INFERENCE_WIDTHS:
+        for rows in INFERENCE_ROWS:
+            for form in INFERENCE_FORMS:
+                yield Case(INFERENCE, "inference", form, (rows, *widths), "float32")
+
+
+CASES = sorted([*_cases("float32"), *_cases("float64"), *_float32_cases()],
+               key=lambda case: (TABLES.index(case.table), case.dtype))  # fmt: skip
 
 
 def arrays(case):
@@ -116,14 +147,19 @@ def arrays(case):
         _, before, _ = case.shape
         made = {"x": normal(rows, before), "dy": normal(rows, cols)}
         return {**made, "weight": normal(cols, before, scale=1 / sqrt(before)), "bias": normal(cols)}
-    if case.table == STEPS:
+    if case.table in NET_TABLES:
+        rows *= BATCHES if case.table == EPOCHS else 1
         made = {"x": normal(rows, case.shape[1]), "y": rng.integers(0, cols, rows)}
-        layers = [(normal(after, before, scale=sqrt(2 / before)), np.zeros(after, case.dtype))
-                  for before, after in pairwise(case.shape[1:])]  # fmt: skip
-        return {**made, "parameters": layers}
+        return {**made, "parameters": parameters(rng, case.shape[1:], case.dtype)}
     if case.table == UPDATES:
         return {"param": normal(*case.shape), "grad": normal(*case.shape)}
     return {"x": normal(*case.shape, scale=3), "dy": normal(*case.shape), "y": rng.integers(0, cols, rows)}
+
+
+def parameters(rng, widths, dtype):
+    """The weights (out, in) and biases of a net's linear maps."""
+    return [((sqrt(2 / before) * rng.standard_normal((after, before))).astype(dtype), np.zeros(after, dtype))
+            for before, after in pairwise(widths)]  # fmt: skip
 
 
 def layer(modules, case):
@@ -132,12 +168,15 @@ def layer(modules, case):
     return getattr(modules, case.name)(*options.get(case.name, ()))
 
 
-def network(modules, widths):
-    """The net of a training step from `fastnn.nn` or `torch.nn`."""
-    layers = [modules.Linear(*widths[:2])]
-    for before, after in pairwise(widths[1:]):
-        layers += [modules.ReLU(), modules.Linear(before, after)]
-    return modules.Sequential(*layers)
+def network(modules, widths, regularised=False):
+    """The net of these widths from `fastnn.nn` or `torch.nn`; regularised: with batch norm and dropout."""
+    layers = []
+    for before, after in pairwise(widths[:-1]):
+        between = [modules.ReLU()]
+        if regularised:
+            between = [modules.BatchNorm1d(after), *between, modules.Dropout(0.5)]
+        layers += [modules.Linear(before, after), *between]
+    return modules.Sequential(*layers, modules.Linear(*widths[-2:]))
 
 
 class Job(NamedTuple):
@@ -149,7 +188,9 @@ class Job(NamedTuple):
 
 
 class Library:
-    """A library has a method for each kind of work that it does: from the case and its arrays to a Job."""
+    """A library has a method for each kind of work that it does: from the case and its arrays to a Job, or None."""
+
+    threads = 1
 
     def job(self, case, made):
         method = getattr(self, case.work, None)

@@ -1,26 +1,28 @@
-"""The process of one library: it answers the requests of `peers.py`, a line of JSON each, on one CPU.
+"""The process of one library: it answers the requests of `peers.py`, a line of JSON each.
 
-python bench/peer_worker.py LIBRARY CPU: first a line about the library ({"version": ...} or {"missing": why}), then
-{"prepare": case} -> {"check": numbers} | {"absent": true} | {"error": why}, and {"seconds": s} -> {"call": seconds of a
-call, measured for about so long}. fastnn, NumPy, scikit-learn and the limits of the machine are here, PyTorch and JAX
-in `peer_autograd.py`.
+python bench/peer_worker.py LIBRARY CPU,CPU: {"prepare": case} -> {"check": numbers} | {"absent": true} |
+{"error": why}, and {"seconds": s} -> {"call": seconds of a call, measured for about so long}. fastnn and the limits of
+the machine are here; NumPy by hand, scikit-learn and ONNX Runtime in `peer_numpy.py`, PyTorch and JAX in
+`peer_autograd.py`. A library has as many threads as CPUs.
 """
 
 from __future__ import annotations
 
 import gc
 import json
-import os
 import sys
 import time
+from functools import partial
+from importlib import import_module
 
-if __name__ == "__main__" and hasattr(os, "sched_setaffinity"):  # before any library counts the CPUs
-    os.sched_setaffinity(0, {int(sys.argv[2])})
+from peer_process import pin, serve
+
+if __name__ == "__main__":
+    THREADS = pin()  # before any library counts the CPUs
 
 import numpy as np
-from peer_work import LR, MOMENTUM, UNCHECKED, Case, Job, Library, arrays, layer, network
+from peer_work import BATCHES, LR, MOMENTUM, REGULARISED, Case, Job, Library, arrays, layer, network
 
-CHECKED = 5  # calls whose results are compared
 MAX_CALLS = 100_000
 
 
@@ -70,17 +72,26 @@ class Fastnn(Library):
             parameters = staticmethod(lambda: [made["param"]])
             grad_parameters = staticmethod(lambda: [made["grad"]])
 
-        momentum = {"momentum": MOMENTUM} if case.name == "SGD" else {}
-        optimizer = getattr(self.fastnn.optim, case.name)(Model, lr=LR, **momentum)
-        return Job(optimizer.step, lambda _: [made["param"]])
+        return Job(self._optimizer(case.name, Model).step, lambda _: [made["param"]])
 
-    def training_step(self, case, made):
-        model, criterion = network(self.nn, case.shape[1:]).astype(case.dtype), self.nn.CrossEntropyLoss()
-        for param, value in zip(model.parameters(), sum(made["parameters"], ()), strict=True):
-            param[...] = value
-        optimizer, x, y = self.fastnn.optim.SGD(model, lr=LR, momentum=MOMENTUM), made["x"], made["y"]
+    def _optimizer(self, name, model):
+        momentum = {"momentum": MOMENTUM} if name == "SGD" else {}
+        return getattr(self.fastnn.optim, name)(model, lr=LR[name], **momentum)
 
-        def step():
+    def _net(self, case, made):
+        regularised = case.table == REGULARISED
+        model = network(self.nn, case.shape[1:], regularised).astype(case.dtype)
+        linear = [module for module in model.modules() if isinstance(module, self.nn.Linear)]
+        for module, (weight, bias) in zip(linear, made["parameters"], strict=True):
+            module.weight[...], module.bias[...] = weight, bias
+        return model
+
+    def _explicit(self, case, made):
+        """The net and the function of a step in the explicit loop."""
+        model, criterion = self._net(case, made), self.nn.CrossEntropyLoss()
+        optimizer = self._optimizer(case.name, model)
+
+        def step(x, y):
             model.zero_grad()
             output = model.forward(x)
             loss = criterion.forward(output, y)
@@ -88,94 +99,53 @@ class Fastnn(Library):
             optimizer.step()
             return loss
 
-        return Job(step)
-
-
-class NumPy(Library):
-    """A training step by hand, at NumPy's best: weights (in, out), everything in place."""
-
-    version = np.__version__
+        return step
 
     def training_step(self, case, made):
-        x, y, batch = made["x"], made["y"], len(made["x"])
-        weights = [(np.ascontiguousarray(w.T), b) for w, b in made["parameters"]]
-        outputs = [np.empty((batch, len(b)), b.dtype) for _, b in weights]
-        grads, velocities = ([tuple(map(np.zeros_like, pair)) for pair in weights] for _ in range(2))
-        rows, inputs = np.arange(batch), [x, *outputs[:-1]]
-        deltas = [np.empty_like(array) for array in outputs]
+        return Job(partial(self._explicit(case, made), made["x"], made["y"]))
 
-        def forward():
-            for input, output, (w, b) in zip(inputs, outputs, weights, strict=True):
-                np.matmul(input, w, out=output)
-                output += b
-                if output is not outputs[-1]:
-                    np.maximum(output, 0, out=output)
+    def _compiled(self, case, made):
+        model = self._net(case, made)
+        return self.fastnn.compile(model, self.nn.CrossEntropyLoss(), self._optimizer(case.name, model))
 
-        def loss_and_gradient():
-            scores, delta = outputs[-1], deltas[-1]
-            scores -= scores.max(axis=1, keepdims=True)
-            np.exp(scores, out=delta)
-            total = delta.sum(axis=1, keepdims=True)
-            loss = np.log(total).mean() - scores[rows, y].mean()
-            delta /= total
-            delta[rows, y] -= 1
-            delta *= 1 / batch
-            return loss
+    def compiled_step(self, case, made):
+        return Job(partial(self._compiled(case, made), made["x"], made["y"]))
 
-        def backward():
-            for i in reversed(range(len(weights))):
-                np.matmul(inputs[i].T, deltas[i], out=grads[i][0])
-                deltas[i].sum(axis=0, out=grads[i][1])
-                if i:
-                    np.matmul(deltas[i], weights[i][0].T, out=deltas[i - 1])
-                    deltas[i - 1] *= inputs[i] > 0
+    regularised_step = compiled_step
 
-        def update():
-            for params, gradients, moving in zip(weights, grads, velocities, strict=True):
-                for param, grad, velocity in zip(params, gradients, moving, strict=True):
-                    velocity *= MOMENTUM
-                    velocity += grad
-                    np.multiply(velocity, LR, out=grad)
-                    param -= grad
+    def epoch(self, case, made):
+        epoch = self._compiled(case, made).epoch
+        return Job(partial(epoch, made["x"], made["y"], case.shape[0], shuffle=False), share=1 / BATCHES)
 
-        def step():
-            forward()
-            loss = loss_and_gradient()
-            backward()
-            update()
-            return loss
-
-        return Job(step)
+    def inference(self, case, made):
+        options = {"freeze": True} if case.name == "frozen" else {}
+        return Job(partial(self.fastnn.compile(self._net(case, made), **options), made["x"]))
 
 
-class ScikitLearn(Library):
-    """MLPClassifier.partial_fit of one batch."""
+class Explicit(Fastnn):
+    """The explicit loop where fastnn compiles."""
 
-    def __init__(self):
-        import sklearn
-        from sklearn.neural_network import MLPClassifier
+    compiled_step = regularised_step = Fastnn.training_step
 
-        self.version, self.classifier = sklearn.__version__, MLPClassifier
+    def epoch(self, case, made):
+        step, x, y, rows = self._explicit(case, made), made["x"], made["y"], case.shape[0]
 
-    def training_step(self, case, made):
-        x, y, widths = made["x"], made["y"], case.shape[1:]
-        net = self.classifier(widths[1:-1], solver="sgd", alpha=0, batch_size=len(x), learning_rate_init=LR,
-                              momentum=MOMENTUM, nesterovs_momentum=False, shuffle=False)  # fmt: skip
-        net.partial_fit(x, y, classes=np.arange(widths[-1]))  # makes the arrays
-        for i, (weight, bias) in enumerate(made["parameters"]):
-            net.coefs_[i][...], net.intercepts_[i][...] = weight.T, bias
-        for velocity in net._optimizer.velocities:
-            velocity[...] = 0
-        return Job(lambda: net.partial_fit(x, y), lambda net: [net.loss_])
+        def epoch():
+            return [step(x[start : start + rows], y[start : start + rows]) for start in range(0, len(x), rows)]
+
+        return Job(epoch, share=1 / BATCHES)
+
+    def inference(self, case, made):
+        return Job(partial(self._net(case, made).eval().forward, made["x"]))
 
 
 class Machine(Library):
-    """What a core takes at the roof, or to copy as many bytes: the limit of each case."""
+    """What the cores take at the roof, or one to copy as many bytes: the limit of each case."""
 
     def __init__(self):
         from machine import Limits
 
-        self.limits = Limits()
+        self.limits = Limits(self.threads)
         self.version = json.dumps({"source": self.limits.source, **self.limits.measured()})
 
     def job(self, case, made):
@@ -185,13 +155,22 @@ class Machine(Library):
         return Job(function, lambda _: [], case.flops / flops)
 
 
+ELSEWHERE = {
+    "numpy": "peer_numpy.NumPy",
+    "sklearn": "peer_numpy.ScikitLearn",
+    "onnx": "peer_numpy.Onnx",
+    "torch": "peer_autograd.Torch",
+    "compiled": "peer_autograd.Compiled",
+    "jax": "peer_autograd.Jax",
+}
+
+
 def library(name):
     """The library of a name; ImportError where it is not installed."""
-    if name in ("torch", "compiled", "jax"):
-        import peer_autograd
-
-        return {"torch": peer_autograd.Torch, "compiled": peer_autograd.Compiled, "jax": peer_autograd.Jax}[name]()
-    return {"native": Fastnn, "reference": Fastnn, "numpy": NumPy, "sklearn": ScikitLearn, "limits": Machine}[name]()
+    if name in ELSEWHERE:
+        module, made = ELSEWHERE[name].split(".")
+        return getattr(import_module(module), made)()
+    return {"native": Fastnn, "reference": Fastnn, "explicit": Explicit, "limits": Machine}[name]()
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -211,6 +190,7 @@ class Timer:
 
     def __init__(self, name):
         self.library, self.job, self.once = library(name), None, 0.0
+        self.version = self.library.version
 
     def prepare(self, case):
         self.job = None  # its memory
@@ -219,10 +199,11 @@ class Timer:
         self.job = self.library.job(case, arrays(case))
         if self.job is None:
             return {"absent": True}
-        results = [[projections(array) for array in self.job.view(self.job.run())] for _ in range(CHECKED)]
+        calls = max(case.checked, 1)
+        results = [[projections(array) for array in self.job.view(self.job.run())] for _ in range(calls)]
         gc.disable()
         self.once = min(self._call(1) for _ in range(3))
-        return {"check": [] if case.name in UNCHECKED else results}
+        return {"check": results if case.checked else []}
 
     def _call(self, calls):
         run, result = self.job.run, None
@@ -241,28 +222,9 @@ class Timer:
         if "seconds" in request:
             return self.time(request["seconds"])
         case = request["prepare"]
-        try:
-            return self.prepare(Case(**{**case, "shape": tuple(case["shape"])}))
-        except Exception as error:  # of any library: the parent names it, and the others go on
-            return {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
-
-
-def main():
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
-
-    def send(answer):
-        print(json.dumps(answer), file=answers, flush=True)
-
-    try:
-        timer = Timer(sys.argv[1])
-    except Exception as error:  # not installed, or installed and broken
-        return send({"missing": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"})
-    send({"version": timer.library.version})
-    for line in sys.stdin:
-        send(timer.answer(json.loads(line)))
-    return None
+        return self.prepare(Case(**{**case, "shape": tuple(case["shape"])}))
 
 
 if __name__ == "__main__":
-    main()
+    Library.threads = THREADS
+    serve(lambda: Timer(sys.argv[1]))

@@ -1,105 +1,65 @@
-"""The same work on fastnn, its NumPy reference, NumPy by hand, PyTorch, torch.compile, JAX and scikit-learn.
+"""The same work on fastnn and its peers: NumPy by hand, PyTorch, torch.compile, JAX, scikit-learn, ONNX Runtime.
 
-python bench/peers.py [--peers A,B] [--only TEXT] [--quick] [--plot FILE]: Markdown tables of the microseconds of a
-call of fastnn, the share of the machine's limit that it reaches, and how many times as long each peer takes.
-`make bench-peers` installs the peers; those that are missing are named.
+python bench/peers.py [--peers A,B] [--only TEXT] [--threads N] [--quick] [--plot FILE]: Markdown tables of the
+microseconds of a call of fastnn (of a step of an epoch), the share of the machine's limit that it reaches, and how many
+times as long each peer takes. `make bench-peers` installs the peers; those that are missing are named.
 
-Every library runs in a process of its own (peer_worker.py), on one thread and all on the same CPU, the last that this
-process may use (taskset chooses another). The results of the first calls are compared; then the processes take turns,
-a request each, and a ratio is the median over the rounds. The limit is asked for in every round too: the multiply-add
-roof for matrix products and training steps, else a copy of as many bytes as the work reads and writes at least. Work in
-place may beat the copy, which also fetches the memory that it overwrites. A peer's share is fastnn's over the ratio.
+Every library runs in a process of its own (peer_worker.py), on one thread and all on the same CPU, or on N threads and
+the same N CPUs: the last that this process may use (taskset chooses others). The results of the first calls are
+compared; then the processes take turns, a request each, and a ratio is the median over the rounds. Several threads want
+a quiet machine: a process that takes one of their CPUs now and then costs some libraries tenfold. The limit is asked
+for in every round too: the multiply-add roof of the N cores for matrix products, nets and their training, else a copy,
+by one thread, of as many bytes as the work reads and writes at least. Work in place may beat the copy, which also
+fetches the memory that it overwrites. A peer's share is fastnn's over the ratio.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import tempfile
-import threading
+import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 from machine import cpu_model, spread
-from peer_work import CASES, STEPS, Case
+from peer_process import Gone, Worker, cpus_or_error, threads_option, where
+from peer_work import CASES, COMPILED, EPOCHS, INFERENCE, NET_TABLES, REGULARISED, STEPS, TABLES, Case
 
 PEERS = {
     "reference": "reference",
+    "explicit": "explicit loop",
     "numpy": "NumPy by hand",
     "torch": "PyTorch",
     "compiled": "torch.compile",
     "jax": "JAX jit",
     "sklearn": "scikit-learn",
+    "onnx": "ONNX Runtime",
 }
 NAMES = {"native": "fastnn", "limits": "the machine", **PEERS}
-STEPS_ONLY = "numpy", "sklearn"
+PLACES = {  # the tables of those that are not in all
+    "reference": [table for table in TABLES if table not in NET_TABLES or table == STEPS],
+    "explicit": (COMPILED, EPOCHS, REGULARISED, INFERENCE),
+    "numpy": (STEPS, COMPILED, EPOCHS, INFERENCE),
+    "sklearn": (STEPS, COMPILED, EPOCHS),
+    "onnx": (INFERENCE,),
+}
 EFFORT, QUICK = (15, 10e-3), (3, 1e-3)  # requests of each library for a case, and about how many seconds one takes
-PATIENCE = 600  # seconds for an answer: torch.compile takes its time
+PAUSE = 0.03  # seconds before a request where libraries have threads, those of the last one go on spinning for a while
 TOLERANCES = {"float32": 2e-5, "float64": 1e-10}  # of the numbers that are compared
-THREADS = ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
-           "TORCHINDUCTOR_COMPILE_THREADS")  # fmt: skip
-
-
-class Gone(Exception):
-    """A process ended, or was ended because it did not answer."""
-
-
-class Worker:
-    """The process of a library: a request is a line, and so is the answer."""
-
-    def __init__(self, name, cpu):
-        environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
-        environment |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
-        environment["FASTNN_BACKEND"] = "reference" if name == "reference" else "native"
-        self.log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (close() does it)
-        command = [sys.executable, Path(__file__).with_name("peer_worker.py"), name, str(cpu)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-                                        text=True, env=environment)  # fmt: skip
-        self.about = self._answer()
-
-    def ask(self, **request):
-        try:
-            print(json.dumps(request), file=self.process.stdin, flush=True)
-        except OSError:
-            raise Gone(self._last_words()) from None
-        return self._answer()
-
-    def _answer(self):
-        timer = threading.Timer(PATIENCE, self.process.kill)
-        timer.start()
-        line = self.process.stdout.readline()
-        timer.cancel()
-        if not line:
-            raise Gone(self._last_words())
-        return json.loads(line)
-
-    def _last_words(self):
-        status = self.process.wait()
-        self.log.seek(0)
-        return f"its process ended with status {status}: {' '.join(self.log.read().split())[-200:]}"
-
-    def close(self):
-        self.process.kill()
-        self.process.communicate()
-        self.log.close()
 
 
 class Bench:
     """The processes that answer, and what is to be said at the end."""
 
-    def __init__(self, names, effort, stack):
+    def __init__(self, names, effort, cpus, stack):
         self.workers, self.missing, self.notes, self.wrong = {}, {}, [], False
-        self.rounds, self.seconds = effort
-        self.cpu = max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        self.cpus, (self.rounds, self.seconds) = cpus, effort
         for name in names:
             try:
-                worker = Worker(name, self.cpu)
+                worker = Worker(name, cpus)
             except Gone as error:
                 self.missing[name] = str(error)
                 continue
@@ -123,7 +83,7 @@ class Bench:
     def ready(self, case):
         """The libraries that do this case, and do it as fastnn does."""
         checks = {}
-        for name in list(self.workers):
+        for name in [name for name in self.workers if case.table in PLACES.get(name, TABLES)]:
             answer = self.ask(name, prepare=asdict(case))
             if "error" in answer:
                 self.notes.append(f"{NAMES[name]}, {case.label} in {case.dtype}: {answer['error']}")
@@ -142,6 +102,7 @@ class Bench:
         times = {name: [] for name in self.ready(case)}
         for _ in range(self.rounds):
             for name, of_one in times.items():
+                time.sleep(PAUSE if len(self.cpus) > 1 else 0)
                 of_one.append(self.ask(name, seconds=self.seconds).get("call", np.nan))
         times = {name: np.array(of_one) for name, of_one in times.items() if np.isfinite(of_one).all()}
         if not times.keys() >= {"native", "limits"}:
@@ -189,7 +150,7 @@ def about(bench):
     versions = [
         f"{NAMES[name]} {worker.about['version']}" for name, worker in bench.workers.items() if name != "limits"
     ]
-    yield f"{cpu_model()}, one thread on CPU {bench.cpu}: {'; '.join(versions)}."
+    yield f"{cpu_model()}, {where(bench.cpus)}: {'; '.join(versions)}."
     roof = ", ".join(f"{limits[dtype]:.0f} GFLOP/s in {dtype}" for dtype in TOLERANCES)
     yield f"Multiply-add roof: {roof} ({limits['source']})."
     copies = ", ".join(f"{rate:.1f} GB/s of {size}" for size, rate in limits["copies"].items())
@@ -210,9 +171,7 @@ def report(bench, cases):
     rows = []
     for _, table in groupby(cases, key=lambda case: (case.table, case.dtype)):
         table = list(table)
-        peers = [
-            name for name in PEERS if name in bench.workers and (table[0].table == STEPS or name not in STEPS_ONLY)
-        ]
+        peers = [name for name in PEERS if name in bench.workers and table[0].table in PLACES.get(name, TABLES)]
         print(f"\n{head(table[0], peers)}", flush=True)
         for case in table:
             if not {"native", "limits"} <= bench.workers.keys():
@@ -223,7 +182,7 @@ def report(bench, cases):
     return rows
 
 
-def plot(rows, path):
+def plot(rows, cpus, path):
     """One panel for each dtype: the ratios of every row, with their quartiles, on a logarithmic axis."""
     import matplotlib
 
@@ -242,7 +201,7 @@ def plot(rows, path):
                 place, low, middle, high = np.array(points).T
                 panel.errorbar(middle, place, xerr=(middle - low, high - middle), fmt="o", ms=3, lw=1,
                                color=f"C{index}", label=PEERS[name])  # fmt: skip
-        panel.set(xscale="log", xlabel="time / fastnn's", title=f"{dtype}, one thread", ylim=(len(of_one), -1))
+        panel.set(xscale="log", xlabel="time / fastnn's", title=f"{dtype}, {where(cpus)}", ylim=(len(of_one), -1))
         for formatter in (panel.xaxis.set_major_formatter, panel.xaxis.set_minor_formatter):
             formatter(lambda ratio, _: f"{ratio:g}")
         panel.tick_params(axis="x", which="both", labelsize=7)
@@ -258,12 +217,14 @@ def arguments():
     parser = argparse.ArgumentParser(description="Time the same work on fastnn and on its peers.")
     parser.add_argument("--peers", metavar="A,B", default=",".join(PEERS), help=f"some of {','.join(PEERS)}")
     parser.add_argument("--only", metavar="TEXT", default="", help="the rows whose table, name or dtype contain TEXT")
+    threads_option(parser)
     parser.add_argument("--quick", action="store_true", help="a few short rounds: does it work?")
     parser.add_argument("--plot", metavar="FILE", help="draw the ratios into this file, with matplotlib")
     options = parser.parse_args()
     options.peers = [name for name in options.peers.split(",") if name]
     if unknown := [name for name in options.peers if name not in PEERS]:
         parser.error(f"expected peers among {', '.join(PEERS)}, got {', '.join(unknown)}")
+    options.cpus = cpus_or_error(parser, options.threads)
     options.cases = [case for case in CASES if options.only.casefold() in case.text.casefold()]
     if not options.cases:
         parser.error(f"no row contains {options.only!r}")
@@ -273,7 +234,8 @@ def arguments():
 def main():
     options = arguments()
     with ExitStack() as stack:
-        bench = Bench(["limits", "native", *options.peers], QUICK if options.quick else EFFORT, stack)
+        names, effort = ["limits", "native", *options.peers], QUICK if options.quick else EFFORT
+        bench = Bench(names, effort, options.cpus, stack)
         if absent := {"limits", "native"} & bench.missing.keys():
             sys.exit("\n".join(f"bench/peers.py: expected {NAMES[name]}, got {bench.missing[name]}" for name in absent))
         print("\n\n".join(about(bench)))
@@ -281,7 +243,7 @@ def main():
     for note in bench.notes:
         print(f"\n{note}")
     if options.plot and rows:
-        plot(rows, options.plot)
+        plot(rows, options.cpus, options.plot)
     sys.exit(bench.wrong or not rows)
 
 

@@ -44,7 +44,7 @@ def test_an_operation():
 def test_a_training_step_and_the_picture(tmp_path):
     picture = tmp_path / "peers.png"
     label, options = "64-32-32-10, batch 32", ("--peers", "reference,numpy", "--plot", picture)
-    time, share, ratios, printed = row(label, f"{label}, float64", *options)
+    time, share, ratios, printed = row(label, f"training steps: {label}, float64", *options)
     assert time > 0 and 0 < share < 1.1
     assert len(ratios) == 2 and all(re.fullmatch(RATIO, ratio) for ratio in ratios)
     assert (
