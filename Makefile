@@ -1,6 +1,6 @@
 # One command each: setup, demo, test, test-slow, test-peers, bench, bench-calls, bench-gemm, bench-threads,
-# bench-dialects, bench-peers, lint, wheel. They work in $(VENV), which the first of them makes. PYTHON chooses the
-# interpreter, VENV the environment.
+# bench-dialects, bench-peers, bench-fit, bench-scaling, bench-memory, lint, wheel. They work in $(VENV), which the first
+# of them makes. PYTHON chooses the interpreter, VENV the environment.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -8,7 +8,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES = pyproject.toml CMakeLists.txt README.md $(wildcard csrc/*.* csrc/kernels/*) $(wildcard src/fastnn/*.* src/fastnn/*/*.*)
 
 .PHONY: setup demo test test-native test-reference test-slow test-peers bench bench-calls bench-gemm bench-threads \
-  bench-dialects bench-peers lint wheel clean
+  bench-dialects bench-peers bench-fit bench-scaling bench-memory lint wheel clean
 
 setup: $(VENV)/installed
 
@@ -68,6 +68,20 @@ bench-peers: setup
 	$(PIP) install --group bench-peers
 	mkdir -p build
 	$(BIN)/python bench/peers.py --plot build/peers.png
+
+# DATA: a folder with MNIST's IDX files; without it the small digits that come with fastnn.
+bench-fit: setup
+	$(PIP) install --group bench-peers
+	$(BIN)/python bench/fit.py $(DATA)
+
+bench-scaling: setup
+	$(PIP) install --group bench-peers
+	mkdir -p build
+	$(BIN)/python bench/scaling.py --plot build/scaling.png
+
+bench-memory: setup
+	$(PIP) install --group bench-peers
+	$(BIN)/python bench/memory.py
 
 lint: $(VENV)/tools
 	$(BIN)/ruff check .

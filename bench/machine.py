@@ -58,6 +58,11 @@ def cpu_model():
     return platform.processor() or platform.machine()
 
 
+def microseconds(seconds):
+    """With four digits or more."""
+    return f"{1e6 * seconds:.4g}" if seconds < 1e-3 else f"{1e6 * seconds:.0f}"
+
+
 def spread(ratios):
     """The median, then the quartiles."""
     low, median, high = np.percentile(ratios, (25, 50, 75))

@@ -9,10 +9,10 @@ from peer_work import BATCHES, LR, MOMENTUM, Job, Library
 class Net:
     """A net trained by hand, at NumPy's best: weights (in, out), everything in place, SGD with momentum."""
 
-    def __init__(self, parameters, lr=LR["SGD"]):
+    def __init__(self, parameters):
         self.weights = [(np.ascontiguousarray(w.T), b.copy()) for w, b in parameters]
         self.grads, self.velocities = ([tuple(map(np.zeros_like, pair)) for pair in self.weights] for _ in range(2))
-        self.lr, self.memory = lr, {}
+        self.memory = {}
 
     def _buffers(self, rows):
         """The row numbers, the layers' outputs and the gradients by them, for batches of so many rows."""
@@ -62,7 +62,7 @@ class Net:
             for param, grad, velocity in zip(params, gradients, moving, strict=True):
                 velocity *= MOMENTUM
                 velocity += grad
-                np.multiply(velocity, self.lr, out=grad)
+                np.multiply(velocity, LR["SGD"], out=grad)
                 param -= grad
 
 

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 
 import numpy as np
-from machine import cpu_model, spread
+from machine import cpu_model, microseconds, spread
 from peer_process import Gone, Worker, cpus_or_error, threads_option, where
 from peer_work import CASES, COMPILED, EPOCHS, INFERENCE, NET_TABLES, REGULARISED, STEPS, TABLES, Case
 
@@ -109,7 +109,7 @@ class Bench:
             return None
         native, limit = times.pop("native"), times.pop("limits")
         ratios = {name: of_one / native for name, of_one in times.items()}
-        return Row(case, 1e6 * np.median(native), np.median(limit / native), ratios)
+        return Row(case, np.median(native), np.median(limit / native), ratios)
 
 
 @dataclass
@@ -117,13 +117,13 @@ class Row:
     """A line of a table; the ratios have an element for each round."""
 
     case: Case
-    microseconds: float
+    seconds: float
     share: float
     ratios: dict[str, np.ndarray]
 
     def cells(self, peers):
         yield self.case.label
-        yield f"{self.microseconds:.4g}" if self.microseconds < 1000 else f"{self.microseconds:.0f}"
+        yield microseconds(self.seconds)
         yield f"{self.share:.2f}"
         for name in peers:
             yield spread(self.ratios[name]) if name in self.ratios else ""
