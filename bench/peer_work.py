@@ -97,7 +97,7 @@ class Case:
         """How many calls are compared: none where every library draws its own masks."""
         if self.table == REGULARISED or self.name == "Dropout":
             return 0
-        return 1 if self.table == EPOCHS else 5  # after some hundred steps rounding has turned a ReLU on or off
+        return 1 if self.table == EPOCHS else 5
 
 
 def _cases(dtype):

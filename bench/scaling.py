@@ -1,9 +1,9 @@
 """The compiled training step against the size of the batch and the number of layers: does its time grow as its work?
 
-python bench/scaling.py [--threads N] [--quick] [--plot FILE]: microseconds, GFLOP/s, and how much the time has grown
-since the first row over how much the multiply-adds have. Below 1, what every step costs anyhow is spread over more
-work; a ratio that rises from row to row tells of arrays that have left a cache. Medians of rounds in which all sizes
-take turns.
+python bench/scaling.py [--threads N] [--quick] [--plot FILE]: microseconds, the share of the multiply-add roof, and how
+much the time has grown since the first row over how much the work has. Below 1, what every step costs anyhow is spread
+over more work; a ratio that rises from row to row tells of arrays that have left a cache. Medians of rounds in which
+all sizes take turns; the roof is measured beside each, so that most of what other processes take cancels out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import time
 
 import numpy as np
-from machine import cpu_model, microseconds
+from machine import Limits, cpu_model, microseconds
 from peer_process import cpus_or_error, threads_option, where
 from peer_work import COMPILED, Case, arrays
 
@@ -40,30 +40,33 @@ def seconds(call, calls):
     return (time.perf_counter() - start) / calls
 
 
-def measured(cases, rounds):
-    """Seconds of a step of each case."""
+def measured(cases, rounds, limits):
+    """Seconds of a step of each case, and the share of the roof that it reaches."""
     from peer_worker import Fastnn
 
-    steps = [Fastnn().compiled_step(case, arrays(case)).run for case in cases]
+    library = Fastnn()
+    steps = [library.compiled_step(case, arrays(case)).run for case in cases]
     calls = [max(1, round(SECONDS / min(seconds(step, 1) for _ in range(3)))) for step in steps]
-    times = [[] for _ in steps]
+    roof, flops = limits.multiply_add("float32")
+    times, shares = [], []
     for _ in range(rounds):
-        for step, count, of_one in zip(steps, calls, times, strict=True):
+        for case, step, count in zip(cases, steps, calls, strict=True):
             seconds(step, 1 + count // 10)  # another step had the caches
-            of_one.append(seconds(step, count))
-    return np.median(times, axis=1)
+            before, of_step, after = seconds(roof, 1), seconds(step, count), seconds(roof, 1)
+            times.append(of_step)
+            shares.append((before + after) / 2 / flops * case.flops / of_step)
+    return (np.median(np.reshape(made, (rounds, -1)), axis=0) for made in (times, shares))
 
 
-def growth(times, cases):
+def growth(shares):
     """Of the time since the first case, over that of the work."""
-    work = np.array([case.flops for case in cases])
-    return times / times[0] / (work / work[0])
+    return shares[0] / shares
 
 
-def table(what, sizes, cases, times):
-    yield f"| {what} | us | GFLOP/s | growth / that of the work |\n|---:|---:|---:|---:|"
-    for size, case, of_one, ratio in zip(sizes, cases, times, growth(times, cases), strict=True):
-        yield f"| {size} | {microseconds(of_one)} | {1e-9 * case.flops / of_one:.0f} | {ratio:.2f} |"
+def table(what, sizes, times, shares):
+    yield f"| {what} | us | of the roof | growth / that of the work |\n|---:|---:|---:|---:|"
+    for size, of_one, share, ratio in zip(sizes, times, shares, growth(shares), strict=True):
+        yield f"| {size} | {microseconds(of_one)} | {share:.2f} | {ratio:.2f} |"
 
 
 def plot(found, path):
@@ -99,11 +102,11 @@ def main():
 
     fastnn.set_num_threads(options.threads)
     print(f"{cpu_model()}, {where(cpus)}: fastnn {fastnn.__version__} ({fastnn.backend.config().get('isa', 'NumPy')}).")
-    found = []
+    found, limits = [], Limits(options.threads)
     for what, sizes, cases in series():
-        times = measured(cases, QUICK if options.quick else ROUNDS)
+        times, shares = measured(cases, QUICK if options.quick else ROUNDS, limits)
         found.append((what, sizes, cases, times))
-        print("\n" + "\n".join(table(*found[-1])), flush=True)
+        print("\n" + "\n".join(table(what, sizes, times, shares)), flush=True)
     if options.plot:
         plot(found, options.plot)
 
