@@ -1,4 +1,4 @@
-"""What the benchmarks share: the CPU's name, how much arithmetic and copying one core does, how ratios are told."""
+"""What the benchmarks share: the CPU's name, how much arithmetic and copying its cores do, how numbers are told."""
 
 from __future__ import annotations
 

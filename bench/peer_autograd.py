@@ -270,11 +270,10 @@ class Jax(Library):
 
     def _state(self, name, parameters):
         """Each parameter with what the optimiser keeps of it."""
-        kept, zeros = 1 if name == "SGD" else 2, self.jax.numpy.zeros_like
-        counts = [] if name == "SGD" else [self.jax.numpy.zeros((), int)]
-        return [
-            (param, *(zeros(param) for _ in range(kept)), *map(self.jax.numpy.copy, counts)) for param in parameters
-        ]
+        zeros = self.jax.numpy.zeros_like
+        if name == "SGD":
+            return [(param, zeros(param)) for param in parameters]
+        return [(param, zeros(param), zeros(param), self.jax.numpy.zeros((), int)) for param in parameters]
 
     def _updated(self, name, state, grads):
         rule = {"SGD": self._sgd, "Adam": self._adam}[name]
@@ -290,7 +289,7 @@ class Jax(Library):
         return step
 
     def _running(self, function, state, *arguments):
-        """A Job that calls a function, jitted, on the state that it returned before."""
+        """A function that calls another one, jitted, on the state that it returned before."""
         function = self.jax.jit(function, donate_argnums=0)
 
         def run():
@@ -321,28 +320,28 @@ class Jax(Library):
 
     def regularised_step(self, case, a):
         """Blocks of four parameters: weight, bias, and batch norm's."""
-        nn, widths = self.jax, case.shape[2:-1]
+        jax, widths = self.jax, case.shape[2:-1]
 
         def objective(parameters, statistics, keys, x, y):
             new = []
             for i, (mean, var) in enumerate(statistics):
                 weight, bias, gamma, beta = parameters[4 * i : 4 * i + 4]
                 x, *moved = self._batch_norm(x @ weight + bias, gamma, beta, mean, var)
-                x = self._dropout(nn.nn.relu(x), keys[i])
+                x = self._dropout(jax.nn.relu(x), keys[i])
                 new.append(tuple(moved))
             return self._loss(x @ parameters[-2] + parameters[-1], y), new
 
         def step(state, x, y):
             state, statistics, key = state
-            key, *keys = nn.random.split(key, 1 + len(widths))
+            key, *keys = jax.random.split(key, 1 + len(widths))
             parameters = [param for param, *_ in state]
-            (loss, statistics), grads = nn.value_and_grad(objective, has_aux=True)(parameters, statistics, keys, x, y)
+            (loss, statistics), grads = jax.value_and_grad(objective, has_aux=True)(parameters, statistics, keys, x, y)
             return (self._updated(case.name, state, grads), statistics, key), loss
 
-        one, zero = (partial(make, dtype=case.dtype) for make in (nn.numpy.ones, nn.numpy.zeros))
+        one, zero = (partial(make, dtype=case.dtype) for make in (jax.numpy.ones, jax.numpy.zeros))
         linear, parameters = self._parameters(a), []
         for i, width in enumerate(widths):
             parameters += [*linear[2 * i : 2 * i + 2], one(width), zero(width)]
         state = self._state(case.name, [*parameters, *linear[-2:]])
         statistics = [(zero(width), one(width)) for width in widths]
-        return Job(self._running(step, (state, statistics, nn.random.key(0)), a["x"], a["y"]))
+        return Job(self._running(step, (state, statistics, jax.random.key(0)), a["x"], a["y"]))

@@ -167,7 +167,8 @@ def about(bench):
 def head(case, peers):
     """The two lines above the rows of a table."""
     limit = "of the roof" if case.flops else "of a copy"
-    cells = [f"{case.table}, {case.dtype}", "fastnn us", limit, *(f"{PEERS[name]} / fastnn" for name in peers)]
+    unit = "fastnn us a step" if case.table == EPOCHS else "fastnn us"
+    cells = [f"{case.table}, {case.dtype}", unit, limit, *(f"{PEERS[name]} / fastnn" for name in peers)]
     return f"| {' | '.join(cells)} |\n|---{'|---:' * (len(cells) - 1)}|"
 
 
@@ -239,8 +240,8 @@ def arguments():
 def main():
     options = arguments()
     with ExitStack() as stack:
-        names, effort = ["limits", "native", *options.peers], QUICK if options.quick else EFFORT
-        bench = Bench(names, effort, options.cpus, stack)
+        effort = QUICK if options.quick else EFFORT
+        bench = Bench(["limits", "native", *options.peers], effort, options.cpus, stack)
         if absent := {"limits", "native"} & bench.missing.keys():
             sys.exit("\n".join(f"bench/peers.py: expected {NAMES[name]}, got {bench.missing[name]}" for name in absent))
         print("\n\n".join(about(bench)))

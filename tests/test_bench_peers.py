@@ -3,7 +3,6 @@
 All that fastnn and NumPy do there is done once on tiny cases too.
 """
 
-import inspect
 import os
 import re
 import subprocess
@@ -145,10 +144,7 @@ def results(bench, library, case):
 
 def test_everything_that_fastnn_does(bench):
     native, explicit, by_hand = bench.worker.Fastnn(), bench.worker.Explicit(), bench.numpy.NumPy()
-    can_freeze = "freeze" in inspect.signature(native.fastnn.compile).parameters
     for case in tiny(bench):
-        if case.name == "frozen" and not can_freeze:
-            continue
         expected = results(bench, native, case)
         assert np.isfinite(expected).all(), case
         for library in explicit, by_hand:
