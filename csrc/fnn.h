@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 enum fnn_type { FNN_TYPE_F32, FNN_TYPE_F64 };
+enum fnn_optimizer_kind { FNN_SGD, FNN_ADAM, FNN_RMSPROP, FNN_ADAGRAD };
 enum { FNN_SUM_CHUNK = 4096, FNN_DROPOUT_CHUNK = 1024, FNN_GEMM_SPACE = 9 << 17 };
 
 enum fnn_unary {
@@ -30,6 +31,16 @@ enum fnn_loss {
 extern const char *const fnn_unary_names[FNN_UNARY_COUNT];
 extern const char *const fnn_loss_names[FNN_LOSS_COUNT];
 int fnn_unary_at_output(int kind, double a, double b); /* see unary.def */
+
+/* What a product whose result is a gradient does with it: the update of a parameter p, whose rows are `row` elements
+ * apart, as are those of its states. d: the doubles that sgd_update or adam_update takes. */
+struct fnn_tile_update {
+    int kind; /* FNN_SGD or FNN_ADAM */
+    void *p, *states[3];
+    ptrdiff_t row;
+    double d[7];
+    int nesterov, first;
+};
 
 #define FNN_STRIP(...) __VA_ARGS__
 

@@ -15,6 +15,7 @@ struct gemm { /* C (m, n) = A (m, k) B (k, n) + bias, or +=; strides in elements
     size_t m, n, k, size; /* size: bytes of an element */
     int accumulate, own; /* own: BLAS is not to serve, whose results depend on the range of rows */
     /* The plan: */
+    const struct fnn_tile_update *update; /* of ways by tiles that are not turned, or NULL; see ops.def */
     int way, turned; /* turned: the product is computed as that of the transposes, with m and n exchanged */
 };
 

@@ -216,6 +216,8 @@ enum { SUM_BLOCK = 256 };
 #define R(constant) ((real_t)(constant))
 #define VEC(scalar) vec_set(R(scalar))
 
+struct fnn_tile_update;
+
 /* The prototypes of this variant's kernels. */
 #define FNN_STRIP(...) __VA_ARGS__
 #define KERNEL(name, params, args) void FNN_NAME(name)(FNN_STRIP params, size_t begin, size_t end);

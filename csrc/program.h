@@ -38,9 +38,8 @@ struct fnn_parameter {
     double rate, root; /* of the step at hand, by update_scalars */
 };
 
-enum fnn_optimizer_kind { FNN_SGD, FNN_ADAM, FNN_RMSPROP, FNN_ADAGRAD };
 struct fnn_optimizer {
-    int kind;
+    int kind;    /* an enum fnn_optimizer_kind */
     double d[6]; /* sgd: lr, momentum, share, weight decay, nesterov; adam: lr, beta1, beta2, eps, weight decay,
                     decoupled; rmsprop: lr, alpha, eps, weight decay, momentum; adagrad: lr, eps, weight decay, decay */
 };

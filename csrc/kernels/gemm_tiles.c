@@ -15,6 +15,7 @@
  */
 #include "fnn.h"
 #include "pack.h"
+#include "updates.h"
 
 /* Registers: 28 accumulators, 2 of B and a broadcast of 32 with AVX-512; 12, 2 and 1 of 16 without. */
 #if FNN_VBYTES == 64
@@ -52,6 +53,8 @@ struct panel { /* what a tile reads and writes */
     ptrdiff_t c_row, c_col; /* one of them is 1 */
     size_t k, cols; /* cols: the columns of C that exist */
     int accumulate;
+    const struct fnn_tile_update *update; /* or NULL */
+    size_t row, col;                      /* of the parameter that is updated, where the tile begins */
 };
 
 /* The sums of a tile to C. Where all columns exist, which is the rule, no lane is masked. */
@@ -69,6 +72,42 @@ INLINE void put_tile(const struct panel *p, const vec_t sum[MOST_VECTORS], const
         for (size_t i = 0; i < rows; i++, c += p->c_row)
             vec_put(c, p->accumulate ? sum[i * vectors + v] + vec_get(c, n, 0) : sum[i * vectors + v] + bias, n);
     }
+}
+
+/* The sums of a tile, and what C holds of them already, as gradients; `whole`: all columns exist. */
+INLINE void update_tile(const struct panel *p, const vec_t *sum, size_t rows, size_t vectors, const int whole,
+                        const int kind, const int states)
+{
+    const struct fnn_tile_update *u = p->update;
+    const double *d = u->d;
+    const struct sgd sgd = sgd_of(d[0], d[1], d[2], d[3], u->nesterov, u->first);
+    const struct adam adam = adam_of(d[0], d[1], d[2], d[3], d[4], d[5], d[6]);
+    const ptrdiff_t place = (ptrdiff_t)p->row * u->row + (ptrdiff_t)p->col;
+    real_t *param = (real_t *)u->p + place, *s0 = (real_t *)u->states[0] + place, *s1 = (real_t *)u->states[1] + place,
+           *s2 = (real_t *)u->states[2] + place;
+    const real_t *c = p->c;
+    for (size_t i = 0; i < rows; i++, param += u->row, s0 += u->row, s1 += u->row, s2 += u->row, c += p->c_row)
+        for (size_t v = 0; v < vectors; v++, sum++) {
+            const size_t j = v * LANES, n = whole ? LANES : lanes_of(p->cols, v);
+            const vec_t grad = p->accumulate ? *sum + vec_get(c + j, n, 0) : *sum;
+            if (kind == FNN_SGD)
+                sgd_vector(&sgd, param + j, states ? s0 + j : NULL, grad, n);
+            else
+                adam_vector(&adam, param + j, s0 + j, s1 + j, states > 2 ? s2 + j : NULL, grad, n);
+        }
+}
+
+static __attribute__((noinline)) void put_update(const struct panel *p, const vec_t *sum, size_t rows, size_t vectors)
+{
+    const int whole = p->cols == vectors * LANES, states = p->update->states[2] ? 3 : p->update->states[0] ? 1 : 0;
+    if (p->update->kind == FNN_SGD && whole && states)
+        update_tile(p, sum, rows, vectors, 1, FNN_SGD, 1);
+    else if (p->update->kind == FNN_SGD)
+        update_tile(p, sum, rows, vectors, 0, FNN_SGD, states);
+    else if (whole)
+        update_tile(p, sum, rows, vectors, 1, FNN_ADAM, states);
+    else
+        update_tile(p, sum, rows, vectors, 0, FNN_ADAM, states);
 }
 
 /* The same where a column of C is contiguous: rows of C are lanes here, and the bias goes along them. */
@@ -132,18 +171,27 @@ INLINE void tile(const struct panel *p, const size_t rows, const size_t vectors,
     }
     size_t left = p->k < rows ? p->k : rows;
     const size_t more = p->k - left;
-    for (const real_t *c = p->c; left > 0; left--, c += p->c_row) { /* C comes from afar while the products are made */
-        for (size_t v = 0; v < vectors; v++)
+    const real_t *c = p->c, *state = c;
+    ptrdiff_t c_row = p->c_row;
+    if (p->update) {
+        c_row = p->update->row;
+        c = (const real_t *)p->update->p + (ptrdiff_t)p->row * c_row + p->col;
+        state = p->update->states[0] ? (const real_t *)p->update->states[0] + (c - (const real_t *)p->update->p) : c;
+    }
+    for (; left > 0; left--, c += c_row, state += c_row) { /* C comes from afar while the products are made */
+        for (size_t v = 0; v < vectors; v++) {
             __builtin_prefetch(c + v * LANES, 1);
+            __builtin_prefetch(state + v * LANES, 1);
+        }
         STEP_OF_K
     }
     for (left = more; left > 0; left--)
         STEP_OF_K
 #undef STEP_OF_K
-    if (p->c_col != 1) {
+    if (p->c_col != 1 || p->update) {
         vec_t stored[MOST_VECTORS];
         memcpy(stored, sum, rows * vectors * sizeof *sum);
-        put_turned(p, stored, rows, vectors);
+        (p->update ? put_update : put_turned)(p, stored, rows, vectors);
     } else if (p->cols == vectors * LANES) {
         put_tile(p, sum, rows, vectors, 1);
     } else {
@@ -245,6 +293,7 @@ static void panel_step(struct panel p, ptrdiff_t b_col, size_t m, int a_packed, 
         p.a += a_packed ? (ptrdiff_t)(p.k * PACKED_ROWS) : (ptrdiff_t)rows * p.a_row;
         p.c += (ptrdiff_t)rows * p.c_row;
         p.bias += p.bias && p.c_col != 1 ? rows : 0;
+        p.row += rows;
         i += rows;
     }
 }
@@ -256,6 +305,7 @@ struct product { /* the arguments of gemm_tiles */
     size_t k, begin, end;
     int accumulate;
     size_t wide; /* columns of a wide tile, 0: there are none */
+    const struct fnn_tile_update *update;
 };
 
 /* The steps [turn, last) of k for `rows` rows from i on: panel by panel of C, or GROUP panels, step by step. */
@@ -279,7 +329,8 @@ static void block_product(const struct product *g, size_t i, size_t rows, size_t
             struct panel p = {.a = a + (ptrdiff_t)first * g->a_col, .a_row = g->a_row, .a_col = g->a_col,
                               .b = g->b + (ptrdiff_t)first * g->b_row + (ptrdiff_t)j * g->b_col, .b_row = g->b_row,
                               .c_row = g->c_row, .c_col = g->c_col, .k = some, .cols = cols / group,
-                              .accumulate = g->accumulate || step > 0};
+                              .accumulate = g->accumulate || step > 0,
+                              .update = step + 1 == steps_of(g->k) ? g->update : NULL, .row = i};
             if (packing) {
                 p.a = a_step;
                 p.a_row = 1;
@@ -293,6 +344,7 @@ static void block_product(const struct product *g, size_t i, size_t rows, size_t
             }
             for (size_t col = j; col < j + cols; col += p.cols, p.b += some * TILE_COLS) {
                 p.c = g->c + (ptrdiff_t)i * g->c_row + (ptrdiff_t)col * g->c_col;
+                p.col = col;
                 p.bias = !g->bias ? NULL : g->c_col == 1 ? g->bias + col : g->bias + i;
                 panel_step(p, g->b_col, rows, packing, group > 1);
             }
@@ -302,10 +354,12 @@ static void block_product(const struct product *g, size_t i, size_t rows, size_t
 
 void FNN_NAME(gemm_tiles)(const real_t *a, ptrdiff_t a_row, ptrdiff_t a_col, const real_t *b, ptrdiff_t b_row,
                           ptrdiff_t b_col, const real_t *bias, real_t *c, ptrdiff_t c_row, ptrdiff_t c_col, size_t m,
-                          size_t k, int accumulate, real_t *space, size_t begin, size_t end)
+                          size_t k, int accumulate, real_t *space, const struct fnn_tile_update *update, size_t begin,
+                          size_t end)
 {
     const struct product g = {a, b, bias, a_row, a_col, b_row, b_col, c_row, c_col, c, space, k, begin, end,
-                              accumulate, b_col != 1 ? 0 : m == 1 ? ROW_COLS : m <= WIDE_ROWS ? WIDE_COLS : 0};
+                              accumulate, b_col != 1 ? 0 : m == 1 ? ROW_COLS : m <= WIDE_ROWS ? WIDE_COLS : 0,
+                              update};
     if (m == 0)
         return;
     /* As many steps of k at once as let all rows fit in a block of A, and at least A_DEPTH: C is read and written again
