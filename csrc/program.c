@@ -32,8 +32,12 @@ enum { ROW_STEP = 16 };
 enum { PACKED_LEAST = 8 };
 
 /* Rows from which on the own kernel makes gradients of weights: below, OpenBLAS's kernel for small products is faster
- * by up to a tenth; above, the own one updates the parameters too, which saves 5 to 8 % of a step. */
+ * by up to a tenth. */
 enum { OWN_LEAST = 48 };
+
+/* Its tiles then update the parameters too, which saves 5 to 8 % of a step, if the rows of a weight are whole lines of
+ * the cache: vectors that cross lines cost more than that. */
+enum { LINE = 64 };
 
 struct team { /* what the members share */
     const struct fnn_program *program;
@@ -241,7 +245,7 @@ static void run_linear_backward_params(struct member *m, instruction i)
             .own = m->rows >= OWN_LEAST});
         const struct cut cut = fnn_gemm_cut(&plan);
         const int fused = !i->v[2] && plan.way == FNN_GEMM_BY_TILES && !plan.turned &&
-                          m->program->optimizer.kind <= FNN_ADAM;
+                          m->program->optimizer.kind <= FNN_ADAM && rights * m->size % LINE == 0;
         const struct fnn_tile_update u = tile_update(m, i->n[2], first * rights, rights);
         plan.update = fused ? &u : NULL;
         fnn_gemm_share(&plan, &cut, 0, cut.units, space_of(m));

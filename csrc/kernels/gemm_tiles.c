@@ -2,7 +2,8 @@
  *
  * A tile of `rows` x TILE_VECTORS vectors of C stays in registers while k runs: per step a load of each vector of B and
  * a broadcast of each element of A. Where there are few columns a tile has one vector, where there are few rows and B
- * needs no packing WIDE_VECTORS, for a single row ROW_VECTORS or half of them. Rows are cut into blocks of nearly equal size (32 rows are 11, 11, 10, not 14, 14, 4).
+ * needs no packing WIDE_VECTORS, for a single row ROW_VECTORS or half of them. Rows are cut into blocks of nearly equal
+ * size (32 rows are 11, 11, 10, not 14, 14, 4).
  *
  * Blocks: k is cut into steps of at most K_BLOCK, alike for any range of rows and columns, so that an element of C is
  * the same wherever a range begins. A panel of B (K_BLOCK x TILE_COLS) is copied to the stack, where it is contiguous,
@@ -147,14 +148,14 @@ INLINE void tile(const struct panel *p, const size_t rows, const size_t vectors,
         sum[i] = (vec_t){0};
 #define STEP_OF_K                                                                                                      \
     {                                                                                                                  \
-        vec_t panel[16];                                                                                                \
-        _Pragma("GCC unroll 16") for (size_t v = 0; v < vectors; v++) panel[v] = vec_load(b + v * LANES);               \
+        vec_t panel[16];                                                                                               \
+        _Pragma("GCC unroll 16") for (size_t v = 0; v < vectors; v++) panel[v] = vec_load(b + v * LANES);              \
         _Pragma("GCC unroll 16") for (size_t i = 0; i < rows; i++)                                                     \
         {                                                                                                              \
             const real_t *a = i < 7 ? low : high;                                                                      \
             const real_t x = i % 7 == 0 ? a[0] : i % 7 == 3 ? a[row3] : i % 7 == 5 ? a[row5] : i % 7 == 6 ? a[2 * row3]\
                                                : a[(ptrdiff_t)(i % 7) * row];                                          \
-            _Pragma("GCC unroll 16") for (size_t v = 0; v < vectors; v++) sum[i * vectors + v] += x * panel[v];         \
+            _Pragma("GCC unroll 16") for (size_t v = 0; v < vectors; v++) sum[i * vectors + v] += x * panel[v];        \
         }                                                                                                              \
         if (copying) {                                                                                                 \
             for (size_t v = 0; v < vectors; v++) {                                                                     \
