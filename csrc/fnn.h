@@ -14,7 +14,7 @@
 
 enum fnn_type { FNN_TYPE_F32, FNN_TYPE_F64 };
 enum fnn_optimizer_kind { FNN_SGD, FNN_ADAM, FNN_RMSPROP, FNN_ADAGRAD };
-enum { FNN_SUM_CHUNK = 4096, FNN_DROPOUT_CHUNK = 1024, FNN_GEMM_SPACE = 9 << 17 };
+enum { FNN_SUM_CHUNK = 4096, FNN_DROPOUT_CHUNK = 1024, FNN_GEMM_SPACE = 9 << 17, FNN_UPDATE_DEPTH = 4096 };
 
 enum fnn_unary {
 #define UNARY(name, value, gradient, at_output) FNN_UNARY_##name,

@@ -35,9 +35,10 @@ enum { PACKED_LEAST = 8 };
  * by up to a tenth. */
 enum { OWN_LEAST = 48 };
 
-/* Its tiles then update the parameters too, which saves 5 to 8 % of a step, if the rows of a weight are whole lines of
- * the cache: vectors that cross lines cost more than that. */
-enum { LINE = 64 };
+/* Its tiles then update the parameters too, which saves 5 to 8 % of a step: where a weight has TILES_LEAST columns, and
+ * its rows are whole lines of the cache or the batch has DEEP rows. Weights of SHARED_LEAST elements are cut for teams;
+ * partial sums have rows of SUMS_ROW elements, which is as much as gemm_tiles works on at once. */
+enum { LINE = 64, TILES_LEAST = 25, DEEP = 128, SHARED_LEAST = 1 << 15, SUMS_ROW = 128 };
 
 struct team { /* what the members share */
     const struct fnn_program *program;
@@ -229,27 +230,48 @@ static void run_linear_backward_input(struct member *m, instruction i)
                                   .n = (size_t)i->n[0], .k = (size_t)i->n[1]});
 }
 
+/* Whether tiles update the parameter (lefts, rights) themselves. Vectors that cross lines of the cache cost more than
+ * that saves, unless a tile has much else to do. */
+static int updates_in_tiles(const struct member *m, instruction i)
+{
+    const size_t rights = (size_t)i->n[1], aligned = rights * m->size % LINE == 0;
+    return !i->v[2] && m->program->optimizer.kind <= FNN_ADAM && rights >= TILES_LEAST && m->rows >= OWN_LEAST &&
+           m->rows <= FNN_UPDATE_DEPTH && (aligned || m->rows >= DEEP);
+}
+
+/* How many rows of a weight are taken at once where tiles update it: as many as of `left` stay in cache, and in large
+ * weights shares that suit teams of 2 and 4. */
+static size_t rows_at_once(const struct member *m, size_t lefts, size_t rights)
+{
+    const size_t most = 3 * FNN_GEMM_SPACE / 4 / m->size / m->rows;
+    size_t blocks = chunks(lefts, most);
+    if (lefts * rights >= SHARED_LEAST)
+        blocks = chunks(blocks, 4) * 4;
+    return chunks(lefts, blocks);
+}
+
 /* left, right, g; columns of left and right, parameter, rows of a block, whether to add to g. The parameter is (columns
  * of left, columns of right) in C order, its gradient left^T right: made in g, or in scratch for the optimiser. */
 static void run_linear_backward_params(struct member *m, instruction i)
 {
-    const size_t lefts = (size_t)i->n[0], rights = (size_t)i->n[1], block = (size_t)i->n[3];
-    FOR_SHARE((lefts + block - 1) / block, 1)
+    const size_t lefts = (size_t)i->n[0], rights = (size_t)i->n[1];
+    const int in_tiles = updates_in_tiles(m, i);
+    const size_t block = in_tiles ? rows_at_once(m, lefts, rights) : (size_t)i->n[3];
+    FOR_SHARE(chunks(lefts, block), 1)
     for (size_t first = begin * block; first < lefts && first < end * block; first += block) {
         const size_t last = first + block < lefts ? first + block : lefts;
-        char *g = i->v[2] ? at(m, i, 2, first * rights) : m->scratch;
-        struct gemm plan = fnn_gemm_plan((struct gemm){
-            .type = m->type, .a = at(m, i, 0, first), .b = at(m, i, 1, 0), .c = g, .a_row = 1,
-            .a_col = (ptrdiff_t)lefts, .b_row = (ptrdiff_t)rights, .b_col = 1, .c_row = (ptrdiff_t)rights, .c_col = 1,
-            .m = last - first, .n = rights, .k = m->rows, .size = m->size, .accumulate = i->n[4] != 0,
-            .own = m->rows >= OWN_LEAST});
-        const struct cut cut = fnn_gemm_cut(&plan);
-        const int fused = !i->v[2] && plan.way == FNN_GEMM_BY_TILES && !plan.turned &&
-                          m->program->optimizer.kind <= FNN_ADAM && rights * m->size % LINE == 0;
         const struct fnn_tile_update u = tile_update(m, i->n[2], first * rights, rights);
-        plan.update = fused ? &u : NULL;
+        char *g = i->v[2] ? at(m, i, 2, first * rights) : m->scratch;
+        struct gemm plan = {.type = m->type, .a = at(m, i, 0, first), .b = at(m, i, 1, 0), .c = g, .a_row = 1,
+                            .a_col = (ptrdiff_t)lefts, .b_row = (ptrdiff_t)rights, .b_col = 1,
+                            .c_row = in_tiles ? SUMS_ROW : (ptrdiff_t)rights, .c_col = 1, .m = last - first,
+                            .n = rights, .k = m->rows, .size = m->size, .accumulate = i->n[4] != 0,
+                            .own = m->rows >= OWN_LEAST, .way = FNN_GEMM_BY_TILES, .update = in_tiles ? &u : NULL};
+        if (!in_tiles)
+            plan = fnn_gemm_plan(plan);
+        const struct cut cut = fnn_gemm_cut(&plan);
         fnn_gemm_share(&plan, &cut, 0, cut.units, space_of(m));
-        if (!i->v[2] && !fused)
+        if (!i->v[2] && !in_tiles)
             update(m, i->n[2], g, first * rights, last * rights);
     }
 }
@@ -595,7 +617,7 @@ static void train(struct team *t, int me, int members, int64_t deadline)
 {
     struct member m = member_of(t, me, members);
     const struct fnn_batches *b = t->batches;
-    m.scratch = fnn_pool_alloc(t->program->scratch);
+    m.scratch = fnn_pool_alloc(t->program->scratch > FNN_GEMM_SPACE ? t->program->scratch : FNN_GEMM_SPACE);
     do {
         if (me == 0)
             begin_step(t);

@@ -25,8 +25,8 @@ from support import (
 from fastnn import backend, reference
 
 SETTINGS = {
-    "cached_bytes",
-    "empty_cache",
+    "cached_bytes", "empty_cache", "aligned",
+    "unary_kind", "loss_kind", "panel_width",
     "blas", "gemm_provider", "has_openmp", "isa", "isa_available", "isa_names", "num_threads", "set_gemm_provider",
     "set_isa", "set_num_threads", "set_thread_limit",
 }  # fmt: skip

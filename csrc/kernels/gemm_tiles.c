@@ -344,7 +344,7 @@ static void block_product(const struct product *g, size_t i, size_t rows, size_t
                 p.b_row = TILE_COLS;
             }
             for (size_t col = j; col < j + cols; col += p.cols, p.b += some * TILE_COLS) {
-                p.c = g->c + (ptrdiff_t)i * g->c_row + (ptrdiff_t)col * g->c_col;
+                p.c = g->update ? g->c + (col - j) : g->c + (ptrdiff_t)i * g->c_row + (ptrdiff_t)col * g->c_col;
                 p.col = col;
                 p.bias = !g->bias ? NULL : g->c_col == 1 ? g->bias + col : g->bias + i;
                 panel_step(p, g->b_col, rows, packing, group > 1);
@@ -364,9 +364,11 @@ void FNN_NAME(gemm_tiles)(const real_t *a, ptrdiff_t a_row, ptrdiff_t a_col, con
     if (m == 0)
         return;
     /* As many steps of k at once as let all rows fit in a block of A, and at least A_DEPTH: C is read and written again
-     * for every turn, B is read again for every block, and both together least at a depth of sqrt(2 A_BLOCK). */
+     * for every turn, B is read again for every block, and both together least at a depth of sqrt(2 A_BLOCK). Where C
+     * is but partial sums, there is one turn. */
     const size_t steps = steps_of(k), fitting = A_BLOCK / (next_of(m, TILE_ROWS) * PACKED_ROWS) / K_BLOCK;
-    const size_t at_once = fitting > A_DEPTH / K_BLOCK ? fitting : A_DEPTH > K_BLOCK ? A_DEPTH / K_BLOCK : 1;
+    const size_t least = A_DEPTH > K_BLOCK ? A_DEPTH / K_BLOCK : 1;
+    const size_t at_once = update ? steps : fitting > least ? fitting : least;
     for (size_t turn = 0; turn < steps; turn += at_once) {
         const size_t last = turn + at_once < steps ? turn + at_once : steps;
         const size_t deep = first_of(k, last) - first_of(k, turn);
