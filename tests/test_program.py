@@ -105,7 +105,33 @@ def test_a_layer_without_a_compiled_form_that_is_put_in_later_is_named():
         step(x, y), infer(x)
 
 
-def test_repr_and_caches():
+@needs_native
+@pytest.mark.xfail(strict=True, reason="a program does not look for hooks that are assigned after it was made")
+def test_a_hook_that_is_assigned_later_is_noticed():
+    with backend.use_backend("native"):
+        x, y = task()
+        model = network()
+        step = fastnn.compile(model, nn.CrossEntropyLoss(), momentum(model))
+        step(x, y)
+        hooked(model[-1])
+        assert outcome(step, x, y) == ("raised", TypeError, LAYERS + "Linear")
+
+
+@needs_native
+@pytest.mark.xfail(strict=True, reason="a program does not look whether its Step has another model by now")
+def test_another_model_of_a_step_is_noticed():
+    with backend.use_backend("native"):
+        x, y = task()
+        model = network()
+        step = fastnn.compile(model, nn.CrossEntropyLoss(), momentum(model))
+        step(x, y)
+        before = everything(model)
+        step.model = network()
+        outcome(step, x, y)
+        assert_alike(everything(model), before)
+
+
+def test_repr():
     model = nn.Linear(2, 1, rng=0)
     step = fastnn.compile(model, nn.MSELoss(), optim.SGD(model))
     assert repr(step) == f"compile({model!r}, {step.criterion!r}, {step.optimizer!r})"
@@ -723,6 +749,7 @@ LONG = np.zeros((400_000, 5), np.float32), np.zeros(400_000, np.int64)
 
 
 @needs_native
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 def test_control_c_ends_an_epoch():
     """Soon, between two steps: the counts agree, and training goes on."""
     with backend.use_backend("native"):
@@ -742,7 +769,7 @@ def test_control_c_ends_an_epoch():
             signal.signal(signal.SIGALRM, before)
         steps = {state["step"] for state in step.optimizer.state.values()}
         assert steps == {model[1].step} == {int(model[0][1].num_batches_tracked)} and steps != {1}
-        assert seconds < 1
+        assert seconds < 2
         step(X, Y)
         assert model[1].step == steps.pop() + 1
 
