@@ -14,6 +14,7 @@ from twins import Twin, assert_alike, everything, explicit_step, programs_alone,
 import fastnn
 from fastnn import backend, data, nn, optim
 from fastnn.compat import torch7
+from fastnn.program import inference
 from fastnn.program import step as compiled
 from fastnn.program.explicit import count_hits
 
@@ -434,6 +435,37 @@ def test_a_program_that_was_used_before_is_used_again(monkeypatch):
         pair.optimizer.lr = pair.optimizer_of_copy.lr = 0.1 / (number + 1)
     pair.compare(ULPS)
     assert len(made) in ((0,) if backend.backend() == "reference" else (2,))
+
+
+def test_rows_that_are_not_contiguous_need_one_program(monkeypatch):
+    made = []
+    build = inference.inference_program
+    monkeypatch.setattr(inference, "inference_program", lambda *a: made.append(1) or build(*a))
+    infer = fastnn.compile(network())
+    for x in (X, X[:, ::-1], np.asfortranarray(X), X[::2]):
+        infer(x)
+    assert len(made) in ((0,) if backend.backend() == "reference" else (1,))
+
+
+@pytest.mark.parametrize("outs, ins", [(1, 5), (5, 1), (1, 1)])
+@pytest.mark.parametrize("order", "CF")
+def test_weights_of_one_row_or_column_have_programs(outs, ins, order):
+    model = nn.Sequential(nn.Linear(ins, outs, rng=0))
+    model[0].weight = np.array(np.array(model[0].weight), order=order)
+    pair = twin(model, nn.MSELoss(), optim.Adam)
+    for _ in range(3):
+        with programs_alone():
+            pair.both(X[:, :ins].copy(), X[:, :outs].copy(), ULPS)
+    pair.compare(ULPS)
+
+
+def test_a_dropout_that_is_used_twice_is_as_in_the_explicit_loop():
+    dropout = nn.Dropout(0.5, rng=0)
+    pair = twin(nn.Sequential(nn.Linear(5, 5, rng=0), dropout, nn.Tanh(), dropout, nn.Linear(5, 3, rng=1)))
+    for _ in range(3):
+        pair.both(X, Y, ULPS)
+        pair.compare(ULPS)
+    assert pair.copy[1].step == 6
 
 
 def test_gradients_and_outputs_of_layers_stay_as_they_are():
