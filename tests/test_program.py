@@ -451,7 +451,8 @@ def test_rows_that_are_not_contiguous_need_one_program(monkeypatch):
 @pytest.mark.parametrize("order", "CF")
 def test_weights_of_one_row_or_column_have_programs(outs, ins, order):
     model = nn.Sequential(nn.Linear(ins, outs, rng=0))
-    model[0].weight = np.array(np.array(model[0].weight), order=order)
+    weight, model[0].weight = model[0].weight, np.empty((outs, ins), np.float32, order=order)
+    model[0].weight[...] = weight
     pair = twin(model, nn.MSELoss(), optim.Adam)
     for _ in range(3):
         with programs_alone():
