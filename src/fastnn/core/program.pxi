@@ -18,6 +18,7 @@ cdef dict REDUCTION_KINDS = {"mean": FNN_MEAN, "sum": FNN_SUM, "batchmean": FNN_
 
 cdef enum:
     ALIGNED = 64
+    NS_PER_THREAD = 25000  # FNN_NS_PER_THREAD
     STAGGER = 192  # bytes between arrays of the arena, so that equal offsets in them fall into different sets of a cache
 
 
@@ -420,8 +421,8 @@ cdef class Program:
                 return None
             if block == 0:
                 block = rows
-            elif rows * self.program.ns > 50000:
-                threads = fnn_num_threads()
+            else:
+                threads = <int>min(fnn_num_threads(), max(1.0, rows * self.program.ns / NS_PER_THREAD))
             self._reserve(block if block < <size_t>rows else rows, threads)
             for source, copy in self.converted:
                 copy[...] = source

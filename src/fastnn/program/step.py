@@ -26,12 +26,12 @@ class Step:
     Attributes
     ----------
     model, criterion, optimizer
-        What is trained, and how.
+        What is trained, and how; they cannot be assigned.
     """
 
     def __init__(self, model: Module, criterion: Criterion, optimizer: Optimizer) -> None:
         check(model, criterion, optimizer)
-        self.model, self.criterion, self.optimizer = model, criterion, optimizer
+        self._parts = model, criterion, optimizer
         self._programs: list[Any] = []  # the one used last is the first
         self._run: Callable[[Any, Any], float | None] = _none
         self._native = backend.ops
@@ -71,6 +71,18 @@ class Step:
         if loss is None:
             loss, _ = train_step(self.model, self.criterion, self.optimizer, x, y)
         return loss
+
+    @property
+    def model(self) -> Module:
+        return self._parts[0]
+
+    @property
+    def criterion(self) -> Criterion:
+        return self._parts[1]
+
+    @property
+    def optimizer(self) -> Optimizer:
+        return self._parts[2]
 
     def epoch(
         self,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import backend, nn
+from ..nn.criterions import REDUCTIONS
 
 Array = np.ndarray
 
@@ -297,7 +298,8 @@ class Tape:
         panels = -(-outs // width)
         packed = np.zeros((panels * width, ins), self.dtype)
         packed[:outs] = weight
-        return backend.aligned(packed.reshape(panels, width, ins).transpose(0, 2, 1).copy()), width
+        in_turn = packed.reshape(panels, width, ins).transpose(0, 2, 1).reshape(panels * ins, width)
+        return backend.aligned(np.ascontiguousarray(in_turn)), width
 
     def _weight_gradient(self, weight: Array, left: tuple[Place, int], right: tuple[Place, int]) -> None:
         """left^T right, block by block of its rows."""
@@ -480,6 +482,7 @@ class Tape:
 
     def elementwise_loss(self, input: Value, operation: str, constant: float, reduction: str) -> None:
         """A loss that is summed over elements, and the whole way back."""
+        self._reduces(reduction)
         losses = Place(per_row=LABEL * -(-max(input.size, 1) // CHUNK), fixed=LABEL)
         self.loss = Loss(reduction, losses, input.size, rows=True, classes=False)
         dx = self._take(input.size)
@@ -490,6 +493,7 @@ class Tape:
     def class_loss(self, input: Value, operation: str, weight: Any, ignore_index: int, smoothing: float,
                    reduction: str) -> None:  # fmt: skip
         """A loss of rows of class scores, the rows that it gets right, and the whole way back."""
+        self._reduces(reduction)
         if len(input.shape) != 1 or not -(2**63) <= ignore_index < 2**63:
             raise Unsuited
         weight = self._converted(weight, input.shape)
@@ -501,6 +505,11 @@ class Tape:
                    numbers=(input.size, ignore_index), scalars=(smoothing,))  # fmt: skip
         self.ns += 4 * input.size / ELEMENTS_PER_NS
         self._go_back(dx)
+
+    def _reduces(self, reduction: str) -> None:
+        """Raise unless a program knows the reduction, which may have been assigned unchecked."""
+        if reduction not in REDUCTIONS:
+            raise Unsuited
 
     def _converted(self, weight: Any, shape: tuple[int, ...]) -> Array | None:
         """Class weights in the dtype of the input, which are copied again before every run if that is another one."""
