@@ -1,6 +1,7 @@
 /* Negative log-likelihood of each row against labels or target rows, and its gradient in the same sweep.
  *
- * Precision: one exponential an element in real_t; sums, logarithms and losses in acc_t.
+ * Precision: one exponential an element in real_t; sums, logarithms and losses in acc_t, but the sums and logarithms of
+ * rows of few columns in real_t.
  * With q the target's weights (ops.def says how they come about) and Q = sum(q): loss = sum(q (log sum(exp x) - x)),
  * dx = scale (softmax(x) Q - q). Classes with q = 0 do not count, even where x is infinite.
  */
@@ -114,11 +115,51 @@ INLINE void row_gradient(const struct target *t, real_t *dx, size_t cols, acc_t 
     }
 }
 
+/* Rows of few columns against labels, without smoothing: LANES rows at once. A row without a label that counts gets
+ * the weight 0 and the label 0. */
+static void narrow_cross_entropy(const real_t *x, const int64_t *labels, const real_t *weight, double *losses,
+                                 real_t *dx, size_t cols, int64_t ignore_index, double scale, size_t begin, size_t end)
+{
+    FOR_ROW_BLOCKS(i, rows, begin, end, {
+        real_t t[NARROW * LANES];
+        real_t e[NARROW * LANES];
+        real_t totals[LANES] = {0};
+        real_t logs[LANES];
+        real_t greatest[LANES];
+        size_t label[LANES];
+        narrow_get(x + i * cols, rows, cols, t);
+        for (size_t l = 0; l < rows; l++) {
+            struct target own;
+            const int used = row_target(&own, labels, NULL, weight, ignore_index, 0, cols, i + l);
+            label[l] = used ? own.label : 0;
+            totals[l] = used ? label_weight(&own) : 0;
+        }
+        vec_t max;
+        const vec_t sum = narrow_exp(t, cols, &max, e);
+        vec_store(logs, vec_log(sum));
+        vec_store(greatest, max);
+        for (size_t l = 0; losses && l < rows; l++)
+            losses[i + l] = totals[l] == 0 ? 0 : totals[l] * (logs[l] - ((acc_t)t[label[l] * LANES + l] - greatest[l]));
+        if (dx) {
+            const vec_t of_row = R(scale) * vec_load(totals);
+            for (size_t j = 0; j < cols; j++)
+                vec_store(e + j * LANES, vec_load(e + j * LANES) * (of_row / sum));
+            for (size_t l = 0; l < rows; l++)
+                e[label[l] * LANES + l] -= R(scale) * totals[l];
+            narrow_put(e, rows, cols, dx + i * cols);
+        }
+    })
+}
+
 void FNN_NAME(cross_entropy)(const real_t *x, const int64_t *labels, const real_t *targets, const real_t *weight,
                              double *losses, real_t *dx, size_t cols, int64_t ignore_index, double smoothing,
                              double scale, size_t begin, size_t end)
 {
     const int sparse = labels && smoothing == 0; /* q is zero but at the label */
+    if (sparse && cols <= NARROW) {
+        narrow_cross_entropy(x, labels, weight, losses, dx, cols, ignore_index, scale, begin, end);
+        return;
+    }
     const acc_t all = weight && !sparse ? row_dot(weight, NULL, cols) : (acc_t)cols; /* sum(w) */
     const acc_t spread = cols > 0 ? all * (smoothing / (acc_t)cols) : 0;
     for (size_t i = begin; i < end; i++) {

@@ -57,8 +57,8 @@ def compile(model: Any, criterion: Any = None, optimizer: Any = None, *, freeze:
     Notes
     -----
     The mathematics is that of the explicit loop, in another order of additions here and there. Parameters, modes,
-    constants and hyper-parameters may be assigned between two calls, and a changed structure is noticed; a `forward` that
-    is assigned to a layer later is not. Arrays that a program does not take (of another dtype than the model, not in
+    constants and hyper-parameters may be assigned between two calls, and a changed structure is noticed; a `forward`
+    that is assigned to a layer later is not. Arrays that a program does not take (of another dtype than the model, not in
     native byte order, ...) go through the explicit loop, which writes the gradient arrays.
 
     Examples
