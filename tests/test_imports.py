@@ -24,7 +24,8 @@ LEVELS = """
     nn.module optim.base data.batches
     nn.* optim.* data.*
     nn optim data
-    program.tape program.explicit program.freezing
+    program.recorder program.explicit program.freezing
+    program.tape
     program.build
     program.step program.inference
     program

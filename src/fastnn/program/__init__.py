@@ -1,7 +1,7 @@
 """`fastnn.compile`: a training step, an epoch or the inference of a model as one native call.
 
-A model is written on a tape (tape.py), which becomes a native program (build.py); step.py and inference.py run it.
-explicit.py is the explicit loop, which serves wherever a program cannot.
+A model is written on a tape (tape.py, which records with recorder.py), the tape becomes a native program (build.py),
+step.py and inference.py run it. explicit.py is the explicit loop, which serves wherever a program cannot.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def compile(model: Any, criterion: Any = None, optimizer: Any = None, *, freeze:
     -----
     The mathematics is that of the explicit loop, in another order of additions here and there. Parameters, modes,
     constants and hyper-parameters may be assigned between two calls, and a changed structure is noticed; a `forward`
-    that is assigned to a layer later is not. Arrays that a program does not take (of another dtype than the model, not in
-    native byte order, ...) go through the explicit loop, which writes the gradient arrays.
+    that is assigned to a layer later is not. Arrays that a program does not take (of another dtype than the model, not
+    in native byte order, ...) go through the explicit loop, which writes the gradient arrays.
 
     Examples
     --------

@@ -11,7 +11,8 @@ import numpy as np
 from .. import backend
 from ..nn import Criterion, Module
 from ..optim import Optimizer
-from .tape import INPUT, OUTPUT, Array, Place, Tape, Unsuited, Value, compilable, numbered
+from .recorder import INPUT, OUTPUT, Array, Place, Unsuited, Value, numbered
+from .tape import Tape, compilable
 
 
 def check(model: Module, criterion: Criterion | None = None, optimizer: Optimizer | None = None) -> None:

@@ -11,7 +11,7 @@ from ..nn import Module
 from .build import check, inference_program
 from .explicit import evaluating
 from .freezing import frozen
-from .tape import Unsuited
+from .recorder import Unsuited
 
 Array = np.ndarray
 MOST_PROGRAMS = 16  # that are kept: for other shapes and dtypes, and for calls at the same time

@@ -14,7 +14,7 @@ from ..nn import Criterion, CrossEntropyLoss, Module, NLLLoss
 from ..optim import Optimizer
 from .build import check, training_program
 from .explicit import OnSteps, train_epoch, train_step
-from .tape import Unsuited
+from .recorder import Unsuited
 
 Array = np.ndarray
 MOST_PROGRAMS = 8  # that are kept for other shapes, dtypes and modes

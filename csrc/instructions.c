@@ -1,0 +1,445 @@
+/* What each instruction of a program does, a function each; program.def is the index.
+ *
+ * A batch is split by rows; the team meets only where an instruction crosses rows. Gradients of a weight are made block
+ * by block of its rows, and the optimiser takes each block, or each tile of it, while it is in cache. Where shares
+ * begin never changes a result: see threads.h.
+ */
+#include "team.h"
+
+#include "fnn.h"
+#include "gemm.h"
+
+#include <string.h>
+
+const char *const fnn_instruction_names[] = {
+#define INSTRUCTION(name, split) #name,
+#include "program.def"
+#undef INSTRUCTION
+};
+const int fnn_instruction_splits[] = {
+#define INSTRUCTION(name, split) FNN_SPLIT_##split,
+#include "program.def"
+#undef INSTRUCTION
+};
+
+/* Rows from which on packed weights serve: fewer read a weight once, as it is. */
+enum { PACKED_LEAST = 8 };
+
+/* Rows from which on the own kernel makes gradients of weights: below, OpenBLAS's kernel for small products is faster
+ * by up to a tenth. */
+enum { OWN_LEAST = 48 };
+
+/* Its tiles then update the parameters too, which saves 5 to 8 % of a step: where a weight has TILES_LEAST columns, and
+ * its rows are whole lines of the cache or the batch has DEEP rows. Weights of SHARED_LEAST elements are cut for teams;
+ * partial sums have rows of SUMS_ROW elements, which is as much as gemm_tiles works on at once. */
+enum { LINE = 64, TILES_LEAST = 25, DEEP = 128, SHARED_LEAST = 1 << 15, SUMS_ROW = 128 };
+
+/* ---- the optimiser ---- */
+
+/* What a product does with the gradients of rows of `cols` elements from the element `begin` of a parameter on; kind is
+ * FNN_SGD or FNN_ADAM. */
+static struct fnn_tile_update tile_update(const struct member *m, int64_t index, size_t begin, size_t cols)
+{
+    const struct fnn_parameter *parameter = &m->program->parameters[index];
+    const struct fnn_optimizer *o = &m->program->optimizer;
+    const double *d = o->d;
+    struct fnn_tile_update u = {.kind = o->kind, .row = (ptrdiff_t)cols, .first = parameter->first};
+    u.p = (char *)m->values[parameter->p] + begin * m->size;
+    for (int i = 0; i < 3; i++)
+        u.states[i] = parameter->states[i] ? (char *)m->values[parameter->states[i]] + begin * m->size : NULL;
+    const double sgd[7] = {d[0], d[1], d[2], d[3]};
+    const double adam[7] = {d[5] != 0 ? 1 - d[0] * d[4] : 1, d[5] != 0 ? 0 : d[4], d[1], d[2], parameter->rate,
+                            parameter->root, d[3]};
+    memcpy(u.d, o->kind == FNN_SGD ? sgd : adam, sizeof u.d);
+    u.nesterov = o->kind == FNN_SGD && d[4] != 0;
+    return u;
+}
+
+/* Elements [begin, end) of a parameter, whose gradients are g. */
+static void update(const struct member *m, int64_t index, const void *g, size_t begin, size_t end)
+{
+    const struct fnn_parameter *parameter = &m->program->parameters[index];
+    const struct fnn_optimizer *o = &m->program->optimizer;
+    const double *d = o->d;
+    const size_t n = end - begin;
+    void *p = (char *)m->values[parameter->p] + begin * m->size, *s[3];
+    for (int i = 0; i < 3; i++)
+        s[i] = parameter->states[i] ? (char *)m->values[parameter->states[i]] + begin * m->size : NULL;
+    switch (o->kind) {
+    case FNN_SGD:
+        fnn_sgd_update_part(m->type, p, g, s[0], d[0], d[1], d[2], d[3], d[4] != 0, parameter->first, 0, n);
+        break;
+    case FNN_ADAM:
+        fnn_adam_update_part(m->type, p, g, s[0], s[1], s[2], d[5] != 0 ? 1 - d[0] * d[4] : 1, d[5] != 0 ? 0 : d[4],
+                             d[1], d[2], parameter->rate, parameter->root, d[3], 0, n);
+        break;
+    case FNN_RMSPROP:
+        fnn_rmsprop_update_part(m->type, p, g, s[0], s[1], s[2], d[0], d[1], d[2], d[3], d[4], 0, n);
+        break;
+    default:
+        fnn_adagrad_update_part(m->type, p, g, s[0], parameter->rate, d[1], d[2], 0, n);
+    }
+}
+
+/* ---- products ---- */
+
+static char *space_of(struct member *m)
+{
+    if (!m->space)
+        m->space = fnn_pool_alloc(FNN_GEMM_SPACE);
+    return m->space;
+}
+
+/* A product whose rows are the rows of the batch: the member's own rows, or, by BLAS, a share of the whole. */
+static void rows_product(struct member *m, struct gemm g)
+{
+    g.type = m->type;
+    g.size = m->size;
+    g.m = m->team->planned;
+    g.own = !m->team->batches;
+    const struct gemm plan = fnn_gemm_plan(g);
+    if (plan.way == FNN_GEMM_BY_BLAS) {
+        const struct cut cut = fnn_gemm_cut(&plan);
+        meet(m);
+        FOR_SHARE(cut.units, cut.step)
+            fnn_gemm_share(&plan, &cut, begin, end, NULL);
+        meet(m);
+    } else {
+        FOR_SHARE(m->rows, ROW_STEP)
+            fnn_gemm_rows(&plan, begin, end, space_of(m));
+    }
+}
+
+/* The product with a weight that is packed in panels of `width` columns, panel by panel. */
+static void packed_forward(struct member *m, instruction i)
+{
+    const size_t in = (size_t)i->n[0], out = (size_t)i->n[1], width = (size_t)i->n[4];
+    FOR_SHARE(m->rows, ROW_STEP)
+    for (size_t j = 0; j < out; j += width) {
+        const struct gemm plan = fnn_gemm_plan((struct gemm){
+            .type = m->type, .a = at(m, i, 0, 0), .b = at(m, i, 4, j * in), .bias = at(m, i, 2, j),
+            .c = at(m, i, 3, j), .a_row = i->n[0], .a_col = 1, .b_row = i->n[4], .b_col = 1, .c_row = i->n[1],
+            .c_col = 1, .m = m->team->planned, .n = out - j < width ? out - j : width, .k = in, .size = m->size,
+            .own = 1});
+        fnn_gemm_rows(&plan, begin, end, space_of(m));
+    }
+}
+
+/* x, w, b, y, packed w or 0; in, out, strides of w along in and out, columns of a panel of the packed w. */
+static void run_linear_forward(struct member *m, instruction i)
+{
+    if (i->v[4] && m->team->planned >= PACKED_LEAST) {
+        packed_forward(m, i);
+        return;
+    }
+    rows_product(m, (struct gemm){.a = at(m, i, 0, 0), .b = at(m, i, 1, 0), .bias = at(m, i, 2, 0), .c = at(m, i, 3, 0),
+                                  .a_row = i->n[0], .a_col = 1, .b_row = i->n[2], .b_col = i->n[3], .c_row = i->n[1],
+                                  .c_col = 1, .n = (size_t)i->n[1], .k = (size_t)i->n[0]});
+}
+
+/* dy, w, dx; in, out, strides of w along in and out. */
+static void run_linear_backward_input(struct member *m, instruction i)
+{
+    rows_product(m, (struct gemm){.a = at(m, i, 0, 0), .b = at(m, i, 1, 0), .c = at(m, i, 2, 0), .a_row = i->n[1],
+                                  .a_col = 1, .b_row = i->n[3], .b_col = i->n[2], .c_row = i->n[0], .c_col = 1,
+                                  .n = (size_t)i->n[0], .k = (size_t)i->n[1]});
+}
+
+/* Whether tiles update the parameter (lefts, rights) themselves. Vectors that cross lines of the cache cost more than
+ * that saves, unless a tile has much else to do. */
+static int updates_in_tiles(const struct member *m, instruction i)
+{
+    const size_t rights = (size_t)i->n[1], aligned = rights * m->size % LINE == 0;
+    return !i->v[2] && m->program->optimizer.kind <= FNN_ADAM && rights >= TILES_LEAST && m->rows >= OWN_LEAST &&
+           m->rows <= FNN_UPDATE_DEPTH && (aligned || m->rows >= DEEP);
+}
+
+/* How many rows of a weight are taken at once where tiles update it: as many as of `left` stay in cache, and in large
+ * weights shares that suit teams of 2 and 4. */
+static size_t rows_at_once(const struct member *m, size_t lefts, size_t rights)
+{
+    const size_t most = 3 * FNN_GEMM_SPACE / 4 / m->size / m->rows;
+    size_t blocks = chunks(lefts, most);
+    if (lefts * rights >= SHARED_LEAST)
+        blocks = chunks(blocks, 4) * 4;
+    return chunks(lefts, blocks);
+}
+
+/* left, right, g; columns of left and right, parameter, rows of a block, whether to add to g. The parameter is (columns
+ * of left, columns of right) in C order, its gradient left^T right: made in g, or in scratch for the optimiser. */
+static void run_linear_backward_params(struct member *m, instruction i)
+{
+    const size_t lefts = (size_t)i->n[0], rights = (size_t)i->n[1];
+    const int in_tiles = updates_in_tiles(m, i);
+    const size_t block = in_tiles ? rows_at_once(m, lefts, rights) : (size_t)i->n[3];
+    FOR_SHARE(chunks(lefts, block), 1)
+    for (size_t first = begin * block; first < lefts && first < end * block; first += block) {
+        const size_t last = first + block < lefts ? first + block : lefts;
+        const struct fnn_tile_update u = tile_update(m, i->n[2], first * rights, rights);
+        char *g = i->v[2] ? at(m, i, 2, first * rights) : m->scratch;
+        struct gemm plan = {.type = m->type, .a = at(m, i, 0, first), .b = at(m, i, 1, 0), .c = g, .a_row = 1,
+                            .a_col = (ptrdiff_t)lefts, .b_row = (ptrdiff_t)rights, .b_col = 1,
+                            .c_row = in_tiles ? SUMS_ROW : (ptrdiff_t)rights, .c_col = 1, .m = last - first,
+                            .n = rights, .k = m->rows, .size = m->size, .accumulate = i->n[4] != 0,
+                            .own = m->rows >= OWN_LEAST, .way = FNN_GEMM_BY_TILES, .update = in_tiles ? &u : NULL};
+        if (!in_tiles)
+            plan = fnn_gemm_plan(plan);
+        const struct cut cut = fnn_gemm_cut(&plan);
+        fnn_gemm_share(&plan, &cut, 0, cut.units, space_of(m));
+        if (!i->v[2] && !in_tiles)
+            update(m, i->n[2], g, first * rights, last * rights);
+    }
+}
+
+/* x, g; columns, parameter, whether to add to g. */
+static void run_column_sums(struct member *m, instruction i)
+{
+    const size_t cols = (size_t)i->n[0];
+    FOR_SHARE(cols, FNN_STEP_columns) {
+        char *g = i->v[1] ? at(m, i, 1, 0) : m->scratch;
+        if (!i->n[2])
+            memset(g + begin * m->size, 0, (end - begin) * m->size);
+        fnn_column_sums_part(m->type, at(m, i, 0, 0), g, m->rows, cols, begin, end);
+        if (!i->v[1])
+            update(m, i->n[1], g + begin * m->size, begin, end);
+    }
+}
+
+/* g; parameter, size. */
+static void run_update(struct member *m, instruction i)
+{
+    FOR_SHARE((size_t)i->n[1], FNN_STEP_elements)
+        update(m, i->n[0], at(m, i, 0, begin), begin, end);
+}
+
+/* ---- rows ---- */
+
+/* to; bytes of a row, whether of the targets. */
+static void run_gather(struct member *m, instruction i)
+{
+    const struct fnn_batches *b = m->team->batches;
+    const size_t bytes = (size_t)i->n[0];
+    const char *from = i->n[1] ? b->y : b->x;
+    char *to = m->values[i->v[0]];
+    if (!b->order)
+        return;
+    const int64_t *order = b->order + m->team->first;
+    FOR_SHARE(m->rows, ROW_STEP)
+    for (size_t row = begin; row < end; row++)
+        memcpy(to + row * bytes, from + (size_t)order[row] * bytes, bytes);
+}
+
+/* x, y; function, elements of a row; two constants. */
+static void run_unary_forward(struct member *m, instruction i)
+{
+    const size_t n = (size_t)i->n[1];
+    FOR_SHARE(m->rows, ROW_STEP)
+        fnn_unary_forward_part(m->type, (int)i->n[0], at(m, i, 0, 0), at(m, i, 1, 0), i->d[0], i->d[1], begin * n,
+                               end * n);
+}
+
+/* x, dy, dx; function, elements of a row; two constants. */
+static void run_unary_backward(struct member *m, instruction i)
+{
+    const size_t n = (size_t)i->n[1];
+    FOR_SHARE(m->rows, ROW_STEP)
+        fnn_unary_backward_part(m->type, (int)i->n[0], at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), i->d[0],
+                                i->d[1], begin * n, end * n);
+}
+
+/* x, y or y, dy, dx; columns, how many such rows a row of the batch has. */
+#define SOFTMAX(name)                                                                                                  \
+    static void run_##name##_forward(struct member *m, instruction i)                                                  \
+    {                                                                                                                  \
+        const size_t n = (size_t)i->n[1];                                                                              \
+        FOR_SHARE(m->rows, ROW_STEP)                                                                                   \
+            fnn_##name##_forward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), (size_t)i->n[0], begin * n, end * n);   \
+    }                                                                                                                  \
+    static void run_##name##_backward(struct member *m, instruction i)                                                 \
+    {                                                                                                                  \
+        const size_t n = (size_t)i->n[1];                                                                              \
+        FOR_SHARE(m->rows, ROW_STEP)                                                                                   \
+            fnn_##name##_backward_from_output_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0),            \
+                                                   (size_t)i->n[0], begin * n, end * n);                               \
+    }
+SOFTMAX(softmax)
+SOFTMAX(log_softmax)
+
+/* x, y; matrices of a row, their rows, their columns: each is transposed. */
+static void run_swap_axes(struct member *m, instruction i)
+{
+    const size_t each = (size_t)i->n[0], rows = (size_t)i->n[1], cols = (size_t)i->n[2], n = rows * cols;
+    FOR_SHARE(m->rows, ROW_STEP)
+    for (size_t matrix = begin * each; matrix < end * each; matrix++)
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < cols; c++)
+                memcpy(at(m, i, 1, matrix * n + c * rows + r), at(m, i, 0, matrix * n + r * cols + c), m->size);
+}
+
+/* ---- channels; `per`: how many rows of channels a row of the batch has ---- */
+
+/* x, w, b, y; channels, per. */
+static void run_channel_scale_forward(struct member *m, instruction i)
+{
+    const size_t per = (size_t)i->n[1];
+    FOR_SHARE(m->rows, ROW_STEP)
+        fnn_channel_scale_forward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                       (size_t)i->n[0], begin * per, end * per);
+}
+
+/* x, w, dy, dx, dw, db; channels, per. */
+static void run_channel_scale_backward(struct member *m, instruction i)
+{
+    FOR_SHARE((size_t)i->n[0], FNN_STEP_columns)
+        fnn_channel_scale_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                        at(m, i, 4, 0), at(m, i, 5, 0), m->rows * (size_t)i->n[1], (size_t)i->n[0],
+                                        begin, end);
+}
+
+/* Running statistics towards those of a batch of `count` values a channel, in the arithmetic of NumPy's arrays. */
+#define TRACK(real)                                                                                                    \
+    static void track_##real(real *running, const real *batch, double share, double correction, size_t begin,          \
+                             size_t end)                                                                               \
+    {                                                                                                                  \
+        for (size_t j = begin; j < end; j++)                                                                           \
+            running[j] = batch[j] * (real)(share * correction) + (real)(1 - share) * running[j];                       \
+    }
+TRACK(float)
+TRACK(double)
+
+/* x, w, b, y, mean, var, running mean, running var; channels, per, counter or -1, whether momentum is none; eps,
+ * momentum. */
+static void run_batch_norm_forward(struct member *m, instruction i)
+{
+    const size_t cols = (size_t)i->n[0], rows = m->rows * (size_t)i->n[1];
+    FOR_SHARE(cols, FNN_STEP_columns) {
+        void *mean = at(m, i, 4, 0), *var = at(m, i, 5, 0);
+        fnn_batch_norm_forward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0), mean, var,
+                                    rows, cols, i->d[0], begin, end);
+        if (i->n[2] < 0)
+            return;
+        const double count = (double)rows, batches = (double)*m->program->counters[i->n[2]];
+        const double part = i->n[3] ? 1 / (batches + 1) : i->d[1], correction = count / (count - 1);
+        if (m->type == FNN_TYPE_F64) {
+            track_double(at(m, i, 6, 0), mean, part, 1, begin, end);
+            track_double(at(m, i, 7, 0), var, part, correction, begin, end);
+        } else {
+            track_float(at(m, i, 6, 0), mean, part, 1, begin, end);
+            track_float(at(m, i, 7, 0), var, part, correction, begin, end);
+        }
+    }
+}
+
+/* x, w, dy, dx, dw, db; channels, per; eps. */
+static void run_batch_norm_backward(struct member *m, instruction i)
+{
+    FOR_SHARE((size_t)i->n[0], FNN_STEP_columns)
+        fnn_batch_norm_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                     at(m, i, 4, 0), at(m, i, 5, 0), m->rows * (size_t)i->n[1], (size_t)i->n[0],
+                                     i->d[0], begin, end);
+}
+
+/* x, mean, var, w, b, y; channels, per; eps. */
+static void run_batch_norm_inference(struct member *m, instruction i)
+{
+    FOR_SHARE((size_t)i->n[0], FNN_STEP_columns)
+        fnn_batch_norm_inference_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                      at(m, i, 4, 0), at(m, i, 5, 0), m->rows * (size_t)i->n[1], (size_t)i->n[0],
+                                      i->d[0], begin, end);
+}
+
+/* x, mean, var, w, dy, dx, dw, db; channels, per; eps. */
+static void run_batch_norm_inference_backward(struct member *m, instruction i)
+{
+    FOR_SHARE((size_t)i->n[0], FNN_STEP_columns)
+        fnn_batch_norm_inference_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                               at(m, i, 4, 0), at(m, i, 5, 0), at(m, i, 6, 0), at(m, i, 7, 0),
+                                               m->rows * (size_t)i->n[1], (size_t)i->n[0], i->d[0], begin, end);
+}
+
+/* x, y; elements of a row, mask, threshold; scale. */
+static void run_dropout(struct member *m, instruction i)
+{
+    const size_t size = m->rows * (size_t)i->n[0];
+    const struct fnn_mask *mask = &m->program->masks[i->n[1]];
+    FOR_SHARE(chunks(size, FNN_DROPOUT_CHUNK), FNN_STEP_chunks)
+        fnn_dropout_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), size, (uint32_t)i->n[2], i->d[0], mask->key,
+                         mask->step, begin, end);
+}
+
+/* ---- losses ---- */
+
+/* x, t, sums of chunks, dx; function, elements of a row; constant. */
+static void run_elementwise_loss(struct member *m, instruction i)
+{
+    const size_t size = m->rows * (size_t)i->n[1], chunk = FNN_SUM_CHUNK;
+    FOR_SHARE(chunks(size, chunk), FNN_STEP_chunks) {
+        fnn_loss_forward_part(m->type, (int)i->n[0], at(m, i, 0, 0), at(m, i, 1, 0), m->values[i->v[2]], size, i->d[0],
+                              begin, end);
+        fnn_loss_backward_part(m->type, (int)i->n[0], at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 3, 0), i->d[0],
+                               m->team->scale, begin * chunk, end * chunk < size ? end * chunk : size);
+    }
+}
+
+/* x, labels, target rows, weight, losses, dx; classes, ignore_index; smoothing. */
+static void run_nll(struct member *m, instruction i)
+{
+    FOR_SHARE(m->rows, ROW_STEP)
+        fnn_nll_part(m->type, at(m, i, 0, 0), m->values[i->v[1]], at(m, i, 2, 0), at(m, i, 3, 0), m->values[i->v[4]],
+                     at(m, i, 5, 0), (size_t)i->n[0], i->n[1], m->team->scale, begin, end);
+}
+
+static void run_cross_entropy(struct member *m, instruction i)
+{
+    FOR_SHARE(m->rows, ROW_STEP)
+        fnn_cross_entropy_part(m->type, at(m, i, 0, 0), m->values[i->v[1]], at(m, i, 2, 0), at(m, i, 3, 0),
+                               m->values[i->v[4]], at(m, i, 5, 0), (size_t)i->n[0], i->n[1], i->d[0], m->team->scale,
+                               begin, end);
+}
+
+/* The column of the largest element of a row, or of the first NaN, as NumPy's argmax. */
+#define ARGMAX(real)                                                                                                   \
+    static int64_t argmax_##real(const real *x, size_t cols)                                                           \
+    {                                                                                                                  \
+        size_t best = 0;                                                                                               \
+        for (size_t j = 1; j < cols && x[best] == x[best]; j++)                                                        \
+            best = x[j] > x[best] || x[j] != x[j] ? j : best;                                                          \
+        return (int64_t)best;                                                                                          \
+    }
+ARGMAX(float)
+ARGMAX(double)
+
+static int64_t argmax(int type, const void *x, size_t cols)
+{
+    return type == FNN_TYPE_F64 ? argmax_double(x, cols) : argmax_float(x, cols);
+}
+
+/* scores, labels, target rows, hits: 1 where the largest score is that of the class, 2 where the row does not count;
+ * classes, ignore_index. */
+static void run_hits(struct member *m, instruction i)
+{
+    const size_t cols = (size_t)i->n[0];
+    const int64_t *labels = m->values[i->v[1]];
+    unsigned char *hits = m->values[i->v[3]];
+    if (!m->team->batches->counting)
+        return;
+    FOR_SHARE(m->rows, ROW_STEP)
+    for (size_t row = begin; row < end; row++) {
+        const int64_t label = labels ? labels[row] : argmax(m->type, at(m, i, 2, row * cols), cols);
+        hits[row] = label == i->n[1] ? 2 : argmax(m->type, at(m, i, 0, row * cols), cols) == label;
+    }
+}
+
+void fnn_run_instructions(struct member *m)
+{
+    static void (*const functions[])(struct member *, instruction) = {
+#define INSTRUCTION(name, split) run_##name,
+#include "program.def"
+#undef INSTRUCTION
+    };
+    for (instruction i = m->program->code, end = i + m->program->count; i < end; i++) {
+        if (i->meet)
+            meet(m);
+        functions[i->kind](m, i);
+    }
+}
