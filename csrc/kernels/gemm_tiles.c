@@ -131,6 +131,24 @@ static __attribute__((noinline)) void put_turned(const struct panel *p, const ve
         }
 }
 
+/* Where a tile writes: rows of C, or of the parameter and its first states; how many arrays these are. */
+INLINE size_t written_by(const struct panel *p, const real_t *arrays[3], ptrdiff_t *row)
+{
+    const struct fnn_tile_update *u = p->update;
+    arrays[0] = p->c;
+    *row = p->c_row;
+    if (!u)
+        return 1;
+    const ptrdiff_t place = (ptrdiff_t)p->row * u->row + (ptrdiff_t)p->col;
+    size_t count = 0;
+    *row = u->row;
+    arrays[count++] = (const real_t *)u->p + place;
+    for (size_t s = 0; s < 2; s++)
+        if (u->states[s])
+            arrays[count++] = (const real_t *)u->states[s] + place;
+    return count;
+}
+
 /* One tile: the first `rows` rows and `vectors` vectors of the panel; both are constants, so that the accumulators stay
  * in registers. Two pointers and three multiples of the stride reach all rows of A without a register each, which the
  * empty assembly keeps the compiler from undoing. */
@@ -170,23 +188,19 @@ INLINE void tile(const struct panel *p, const size_t rows, const size_t vectors,
         high += p->a_col;                                                                                              \
         b += p->b_row;                                                                                                 \
     }
-    size_t left = p->k < rows ? p->k : rows;
-    const size_t more = p->k - left;
-    const real_t *c = p->c, *state = c;
-    ptrdiff_t c_row = p->c_row;
-    if (p->update) {
-        c_row = p->update->row;
-        c = (const real_t *)p->update->p + (ptrdiff_t)p->row * c_row + p->col;
-        state = p->update->states[0] ? (const real_t *)p->update->states[0] + (c - (const real_t *)p->update->p) : c;
-    }
-    for (; left > 0; left--, c += c_row, state += c_row) { /* C comes from afar while the products are made */
-        for (size_t v = 0; v < vectors; v++) {
-            __builtin_prefetch(c + v * LANES, 1);
-            __builtin_prefetch(state + v * LANES, 1);
-        }
+    const real_t *far[3];
+    ptrdiff_t far_row;
+    const size_t arrays = written_by(p, far, &far_row), all = arrays * rows, some = p->k < all ? p->k : all;
+    size_t array = 0;
+    for (size_t left = some; left > 0; left--) { /* what the tile writes comes from afar meanwhile, a row a step */
+        for (size_t v = 0; v < vectors; v++)
+            __builtin_prefetch(far[array] + v * LANES, 1);
+        __builtin_prefetch(far[array] + vectors * LANES - 1, 1);
+        far[array] += far_row;
+        array = array + 1 < arrays ? array + 1 : 0;
         STEP_OF_K
     }
-    for (left = more; left > 0; left--)
+    for (size_t left = p->k - some; left > 0; left--)
         STEP_OF_K
 #undef STEP_OF_K
     if (p->c_col != 1 || p->update) {
