@@ -81,7 +81,8 @@ static void tiles(struct gemm g, void *space)
     const int packing = g.n * g.size >= PACKED_COLUMNS || (g.a_col != 1 && g.k >= PACKED_DEPTH);
     void *own = packing && !space ? fnn_pool_alloc(FNN_GEMM_SPACE) : NULL;
     fnn_gemm_tiles(g.type, g.a, g.a_row, g.a_col, g.b, g.b_row, g.b_col, g.bias, g.c, g.c_row, g.c_col, g.m, g.k,
-                   g.accumulate, packing ? (space ? space : own) : NULL, g.update, 0, g.n);
+                   g.accumulate, g.relu && fnn_gemm_rectifies(&g), packing ? (space ? space : own) : NULL, g.update, 0,
+                   g.n);
     fnn_pool_free(own);
 }
 
@@ -248,7 +249,7 @@ void fnn_gemm(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const v
 {
     const struct gemm g = fnn_gemm_plan((struct gemm){
         type, a, b, bias, c, a_row, a_col, b_row, b_col, c_row, 1, m, n, k, type == FNN_TYPE_F64 ? 8 : 4, accumulate,
-        0, NULL, 0, 0});
+        0, 0, NULL, 0, 0});
     const struct cut cut = fnn_gemm_cut(&g);
     const double work = (double)m * (double)n * (double)k;
     FNN_PARALLEL(cut.units, cut.step, g.way == FNN_GEMM_BY_BLAS ? work / BLAS_SHARE * FNN_NS_PER_THREAD : work * OWN_NS,

@@ -13,11 +13,18 @@ struct gemm { /* C (m, n) = A (m, k) B (k, n) + bias, or +=; strides in elements
     char *c;
     ptrdiff_t a_row, a_col, b_row, b_col, c_row, c_col; /* c_row or c_col is 1; the bias goes along that axis */
     size_t m, n, k, size; /* size: bytes of an element */
-    int accumulate, own; /* own: BLAS is not to serve, whose results depend on the range of rows */
+    int accumulate, relu; /* relu: C is max(0, product), see fnn_gemm_rectifies */
+    int own;              /* BLAS is not to serve, whose results depend on the range of rows */
     /* The plan: */
     const struct fnn_tile_update *update; /* of ways by tiles that are not turned, or NULL; see ops.def */
     int way, turned; /* turned: the product is computed as that of the transposes, with m and n exchanged */
 };
+
+/* Whether the plan's kernel takes care of `relu`; else it is the caller's. */
+static inline int fnn_gemm_rectifies(const struct gemm *plan)
+{
+    return plan->way == FNN_GEMM_BY_TILES && !plan->turned;
+}
 
 /* Chooses how the product is computed; the result is to be kept for all parts of one product. */
 struct gemm fnn_gemm_plan(struct gemm g);

@@ -90,6 +90,13 @@ static char *space_of(struct member *m)
     return m->space;
 }
 
+/* max(0, y) in the member's own rows of `cols` columns. */
+static void rectify(struct member *m, void *y, size_t cols)
+{
+    FOR_SHARE(m->rows, ROW_STEP)
+        fnn_unary_forward_part(m->type, FNN_UNARY_ReLU, y, y, 0, 0, begin * cols, end * cols);
+}
+
 /* A product whose rows are the rows of the batch: the member's own rows, or, by BLAS, a share of the whole. */
 static void rows_product(struct member *m, struct gemm g)
 {
@@ -108,24 +115,31 @@ static void rows_product(struct member *m, struct gemm g)
         FOR_SHARE(m->rows, ROW_STEP)
             fnn_gemm_rows(&plan, begin, end, space_of(m));
     }
+    if (g.relu && !fnn_gemm_rectifies(&plan))
+        rectify(m, g.c, g.n);
 }
 
 /* The product with a weight that is packed in panels of `width` columns, panel by panel. */
 static void packed_forward(struct member *m, instruction i)
 {
     const size_t in = (size_t)i->n[0], out = (size_t)i->n[1], width = (size_t)i->n[4];
+    int left = 0; /* whether some columns are to be rectified, which does the others no harm */
     FOR_SHARE(m->rows, ROW_STEP)
     for (size_t j = 0; j < out; j += width) {
         const struct gemm plan = fnn_gemm_plan((struct gemm){
             .type = m->type, .a = at(m, i, 0, 0), .b = at(m, i, 4, j * in), .bias = at(m, i, 2, j),
             .c = at(m, i, 3, j), .a_row = i->n[0], .a_col = 1, .b_row = i->n[4], .b_col = 1, .c_row = i->n[1],
             .c_col = 1, .m = m->team->planned, .n = out - j < width ? out - j : width, .k = in, .size = m->size,
-            .own = 1});
+            .own = 1, .relu = i->n[5] != 0});
+        left = left || (plan.relu && !fnn_gemm_rectifies(&plan));
         fnn_gemm_rows(&plan, begin, end, space_of(m));
     }
+    if (left)
+        rectify(m, at(m, i, 3, 0), out);
 }
 
-/* x, w, b, y, packed w or 0; in, out, strides of w along in and out, columns of a panel of the packed w. */
+/* x, w, b, y, packed w or 0; in, out, strides of w along in and out, columns of a panel of the packed w, whether y is
+ * max(0, product). */
 static void run_linear_forward(struct member *m, instruction i)
 {
     if (i->v[4] && m->team->planned >= PACKED_LEAST) {
@@ -134,7 +148,7 @@ static void run_linear_forward(struct member *m, instruction i)
     }
     rows_product(m, (struct gemm){.a = at(m, i, 0, 0), .b = at(m, i, 1, 0), .bias = at(m, i, 2, 0), .c = at(m, i, 3, 0),
                                   .a_row = i->n[0], .a_col = 1, .b_row = i->n[2], .b_col = i->n[3], .c_row = i->n[1],
-                                  .c_col = 1, .n = (size_t)i->n[1], .k = (size_t)i->n[0]});
+                                  .c_col = 1, .n = (size_t)i->n[1], .k = (size_t)i->n[0], .relu = i->n[5] != 0});
 }
 
 /* dy, w, dx; in, out, strides of w along in and out. */

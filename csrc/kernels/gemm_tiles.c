@@ -53,7 +53,7 @@ struct panel { /* what a tile reads and writes */
     real_t *c;
     ptrdiff_t c_row, c_col; /* one of them is 1 */
     size_t k, cols; /* cols: the columns of C that exist */
-    int accumulate;
+    int accumulate, relu;
     const struct fnn_tile_update *update; /* or NULL */
     size_t row, col;                      /* of the parameter that is updated, where the tile begins */
 };
@@ -70,8 +70,12 @@ INLINE void put_tile(const struct panel *p, const vec_t sum[MOST_VECTORS], const
         const vec_t bias = p->bias ? vec_get(p->bias + v * LANES, n, 0) : VEC(0);
         real_t *c = p->c + v * LANES;
 #pragma GCC unroll 16
-        for (size_t i = 0; i < rows; i++, c += p->c_row)
-            vec_put(c, p->accumulate ? sum[i * vectors + v] + vec_get(c, n, 0) : sum[i * vectors + v] + bias, n);
+        for (size_t i = 0; i < rows; i++, c += p->c_row) {
+            vec_t value = p->accumulate ? sum[i * vectors + v] + vec_get(c, n, 0) : sum[i * vectors + v] + bias;
+            if (p->relu)
+                value = vec_select(R(0) > value, VEC(0), value);
+            vec_put(c, value, n);
+        }
     }
 }
 
@@ -318,7 +322,7 @@ struct product { /* the arguments of gemm_tiles */
     ptrdiff_t a_row, a_col, b_row, b_col, c_row, c_col;
     real_t *c, *space;
     size_t k, begin, end;
-    int accumulate;
+    int accumulate, relu;
     size_t wide; /* columns of a wide tile, 0: there are none */
     const struct fnn_tile_update *update;
 };
@@ -345,6 +349,7 @@ static void block_product(const struct product *g, size_t i, size_t rows, size_t
                               .b = g->b + (ptrdiff_t)first * g->b_row + (ptrdiff_t)j * g->b_col, .b_row = g->b_row,
                               .c_row = g->c_row, .c_col = g->c_col, .k = some, .cols = cols / group,
                               .accumulate = g->accumulate || step > 0,
+                              .relu = g->relu && step + 1 == steps_of(g->k),
                               .update = step + 1 == steps_of(g->k) ? g->update : NULL, .row = i};
             if (packing) {
                 p.a = a_step;
@@ -369,11 +374,11 @@ static void block_product(const struct product *g, size_t i, size_t rows, size_t
 
 void FNN_NAME(gemm_tiles)(const real_t *a, ptrdiff_t a_row, ptrdiff_t a_col, const real_t *b, ptrdiff_t b_row,
                           ptrdiff_t b_col, const real_t *bias, real_t *c, ptrdiff_t c_row, ptrdiff_t c_col, size_t m,
-                          size_t k, int accumulate, real_t *space, const struct fnn_tile_update *update, size_t begin,
-                          size_t end)
+                          size_t k, int accumulate, int relu, real_t *space, const struct fnn_tile_update *update,
+                          size_t begin, size_t end)
 {
     const struct product g = {a, b, bias, a_row, a_col, b_row, b_col, c_row, c_col, c, space, k, begin, end,
-                              accumulate, b_col != 1 ? 0 : m == 1 ? ROW_COLS : m <= WIDE_ROWS ? WIDE_COLS : 0,
+                              accumulate, relu, b_col != 1 ? 0 : m == 1 ? ROW_COLS : m <= WIDE_ROWS ? WIDE_COLS : 0,
                               update};
     if (m == 0)
         return;

@@ -66,7 +66,7 @@ class Tape(Recorder):
         sizes = (ins, outs, outs, 1) if in_out else (ins, outs, 1, ins)
         output = self._result(input, (outs,), self._use(weight, bias))
         packed, width = self._packed(weight) if self.packing else (None, 0)
-        self._emit("linear_forward", input.place, weight, bias, output.place, packed, numbers=(*sizes, width))
+        self._emit("linear_forward", input.place, weight, bias, output.place, packed, numbers=(*sizes, width, 0))
         self.ns += ins * outs / MACS_PER_NS * (3 if self.training else 1)
 
         def back(dy: Place) -> Place | None:
@@ -117,7 +117,8 @@ class Tape(Recorder):
         else:
             output = self._result(input, input.shape, spare=keeps)
         numbers = kind, input.size
-        self._emit("unary_forward", input.place, output.place, numbers=numbers, scalars=constants)
+        if not (operation == "ReLU" and output.place is input.place and self._rectified(input)):
+            self._emit("unary_forward", input.place, output.place, numbers=numbers, scalars=constants)
         self.ns += input.size / ELEMENTS_PER_NS
 
         def back(dy: Place) -> Place:
@@ -126,6 +127,14 @@ class Tape(Recorder):
 
         self._back.append((output.trained, back))
         return output
+
+    def _rectified(self, input: Value) -> bool:
+        """Whether the input comes from a linear map just before, whose products then do the rectifier's work."""
+        before = self.code[-1]
+        if before.name != "linear_forward" or before.operands[3] is not input.place:
+            return False
+        self.code[-1] = before._replace(numbers=(*before.numbers[:5], 1))
+        return True
 
     def softmax(self, input: Value, operation: str, dim: int) -> Value:
         """Softmax or its logarithm along an axis of a batch, but not along that of its rows."""
