@@ -117,6 +117,8 @@ static void train(struct team *t, int me, int members, int64_t deadline)
 {
     struct member m = member_of(t, me, members);
     const struct fnn_batches *b = t->batches;
+    if (me > 0)
+        fnn_leave(t->processor);
     m.scratch = fnn_pool_alloc(t->program->scratch > FNN_GEMM_SPACE ? t->program->scratch : FNN_GEMM_SPACE);
     do {
         if (me == 0)
@@ -151,6 +153,7 @@ void fnn_train(struct fnn_program *p, struct fnn_batches *b, double seconds)
     if (wanted > 1 && seconds > TEAM_SLICE)
         seconds = TEAM_SLICE;
     const int64_t start = one && wanted == 1 ? 0 : fnn_clock(), deadline = one ? 0 : start + (int64_t)(1e9 * seconds);
+    t.processor = wanted > 1 ? fnn_processor() : -1;
     FNN_TEAM(wanted, { train(&t, me, team, deadline); })
     if (wanted > 1)
         fnn_team_waited(fnn_clock() - start - t.waited, t.waited);

@@ -5,6 +5,9 @@
 #include "program.h"
 #include "threads.h"
 
+#include <sched.h>
+#include <stdatomic.h>
+
 /* Shares of rows begin at whole vectors of an array of any width. */
 enum { ROW_STEP = 16 };
 
@@ -16,6 +19,8 @@ struct team { /* what the members share */
     size_t planned;     /* the rows that products are planned for, so that a last, smaller block computes alike */
     double scale;       /* of the gradient of the loss */
     int stop;
+    _Atomic int arrived, turn; /* of the meeting at hand */
+    int processor;             /* of member 0 */
     int64_t waited; /* by member 0, nanoseconds */
 };
 
@@ -30,17 +35,29 @@ struct member {
 
 typedef const struct fnn_instruction *instruction;
 
+/* Waits for all of the team: by looking again and again, and after some 50 us by letting others run in between, since a
+ * member may have been woken on the same processor. Who slept instead would have to be woken in turn, and every meeting
+ * would take as long as waking takes, up to a millisecond. */
 static inline void meet(struct member *m)
 {
+    enum { LOOKS = 1000 };
+    struct team *t = m->team;
     if (m->members == 1)
         return;
-    if (m->me == 0) {
-        const int64_t start = fnn_clock();
-        FNN_MEET();
-        m->team->waited += fnn_clock() - start;
-    } else {
-        FNN_MEET();
+    const int turn = atomic_load(&t->turn);
+    if (atomic_fetch_add(&t->arrived, 1) + 1 == m->members) {
+        atomic_store(&t->arrived, 0);
+        atomic_store(&t->turn, turn + 1);
+        return;
     }
+    const int64_t start = m->me == 0 ? fnn_clock() : 0;
+    for (int looks = 0; atomic_load_explicit(&t->turn, memory_order_acquire) == turn; looks++)
+        if (looks < LOOKS)
+            fnn_relax();
+        else
+            sched_yield();
+    if (m->me == 0)
+        t->waited += fnn_clock() - start;
 }
 
 static inline void share(const struct member *m, size_t units, size_t step, size_t *begin, size_t *end)

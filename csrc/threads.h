@@ -29,8 +29,23 @@ void fnn_team_waited(int64_t worked, int64_t waited);
 /* Nanoseconds of a clock. */
 int64_t fnn_clock(void);
 
+/* The processor that the calling thread runs on, or -1; and to make it run on another one, now, if it runs there and may
+ * run elsewhere. Systems wake a thread on the processor of its waker and may take 20 ms to move it. */
+int fnn_processor(void);
+void fnn_leave(int processor);
+
+/* What a thread does between two looks at what it waits for. */
+static inline void fnn_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 /* FNN_TEAM runs the statements, which read `me` and `team`, on each member of a team of `wanted` threads, or of fewer
- * where no more can be had; FNN_MEET waits there for all of it. */
+ * where no more can be had. */
 #ifdef _OPENMP
 #include <omp.h>
 #define FNN_TEAM(wanted, ...)                                                                                          \
@@ -47,7 +62,6 @@ int64_t fnn_clock(void);
             }                                                                                                          \
         }                                                                                                              \
     } while (0);
-#define FNN_MEET() _Pragma("omp barrier")
 #else
 #define FNN_TEAM(wanted, ...)                                                                                          \
     do {                                                                                                               \
@@ -55,7 +69,6 @@ int64_t fnn_clock(void);
         (void)(wanted), (void)me, (void)team;                                                                          \
         __VA_ARGS__                                                                                                    \
     } while (0);
-#define FNN_MEET()
 #endif
 
 /* FNN_PARALLEL runs the statements, which read `begin` and `end`, over [0, units) on as many threads as `ns`
