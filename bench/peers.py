@@ -47,7 +47,7 @@ PLACES = {  # the tables of those that are not in all
     "onnx": (INFERENCE,),
 }
 EFFORT, QUICK = (15, 10e-3), (3, 1e-3)  # requests of each library for a case, and about how many seconds one takes
-PAUSE = 0.03  # seconds before a request where libraries have threads, those of the last one go on spinning for a while
+PAUSE = 0.2  # seconds before a request where libraries have threads, those of the last one go on spinning for a while
 TOLERANCES = {"float32": 2e-5, "float64": 1e-10}  # of the numbers that are compared
 EPOCH_SLACK = 50  # rounding turns a ReLU on or off somewhere in its steps
 

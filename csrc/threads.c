@@ -72,8 +72,8 @@ int fnn_num_threads(void)
 }
 
 /* A member that does not run keeps the others waiting for a time slice, 1 to 4 ms, at every operation. One such wait is
- * common where a member has slept: the system may wake it on the caller's processor, and only then move it. After two in
- * a row one thread serves for 20 ms, after the next two for 40, and so on: in the long run 3 % are lost. */
+ * common where a member has slept: the system may wake it on the caller's processor, and only then move it. After two
+ * in a row one thread serves for 20 ms, after the next two for 40, and so on: in the long run 3 % are lost. */
 enum { LONG_WAIT = 200000, FIRST_PAUSE = 20000000, LAST_PAUSE = 320000000 };
 static _Atomic int64_t paused_until, pause = FIRST_PAUSE;
 static _Atomic int waited_before;

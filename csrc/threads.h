@@ -29,8 +29,8 @@ void fnn_team_waited(int64_t worked, int64_t waited);
 /* Nanoseconds of a clock. */
 int64_t fnn_clock(void);
 
-/* The processor that the calling thread runs on, or -1; and to make it run on another one, now, if it runs there and may
- * run elsewhere. Systems wake a thread on the processor of its waker and may take 20 ms to move it. */
+/* The processor that the calling thread runs on, or -1; and to make it run on another one, now, if it runs there and
+ * may run elsewhere. Systems wake a thread on the processor of its waker and may take 20 ms to move it. */
 int fnn_processor(void);
 void fnn_leave(int processor);
 
