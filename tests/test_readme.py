@@ -14,7 +14,7 @@ def test_the_examples_run(tmp_path, monkeypatch):
         pytest.skip("README.md is not beside the tests")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     namespace = {}
     for block in blocks:
         exec(compile(block, str(README), "exec"), namespace)
