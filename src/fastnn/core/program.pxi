@@ -19,7 +19,7 @@ cdef dict REDUCTION_KINDS = {"mean": FNN_MEAN, "sum": FNN_SUM, "batchmean": FNN_
 cdef enum:
     ALIGNED = 64
     NS_PER_THREAD = 25000  # FNN_NS_PER_THREAD
-    STAGGER = 192  # bytes between arrays of the arena, so that equal offsets in them fall into different sets of a cache
+    STAGGER = 192  # bytes between arrays of the arena, so that equal offsets in them share no set of a cache
 
 
 def unary_kind(name, double a, double b):
@@ -134,8 +134,8 @@ cdef class Program:
             to.d[i] = scalar
         return 0
 
-    def train_with(self, parameters, states, firsts, kind, scalars, watched_scalars, rescale, masks, counters, reduction,
-                   classes, rows, ignore_index, size, weight, losses, hits, gathered, gathered_targets):
+    def train_with(self, parameters, states, firsts, kind, scalars, watched_scalars, rescale, masks, counters,
+                   reduction, classes, rows, ignore_index, size, weight, losses, hits, gathered, gathered_targets):
         """What a program with a loss and an optimiser has besides; places are numbers."""
         cdef fnn_program *p = &self.program
         cdef Py_ssize_t i, j
@@ -271,7 +271,9 @@ cdef class Program:
     cdef bint _rows_fit(self, object x, tuple shape) except -1:
         """A plain array of the program's dtype whose rows have a shape."""
         cdef int i
-        if not is_plain(x) or type_of(<ndarray>x) != self.program.type or cnp.PyArray_NDIM(<ndarray>x) != len(shape) + 1:
+        if not is_plain(x) or type_of(<ndarray>x) != self.program.type:
+            return False
+        if cnp.PyArray_NDIM(<ndarray>x) != len(shape) + 1:
             return False
         for i in range(len(shape)):
             if cnp.PyArray_DIM(<ndarray>x, i + 1) != <cnp.npy_intp>shape[i]:
@@ -390,7 +392,7 @@ cdef class Program:
         return losses, b.hits, b.counted
 
     cdef bint _look_around(self, on_steps, size_t steps) except -1:
-        """Let signals and `on_steps` have their turn, which may run the program; whether the model is still the same."""
+        """Let signals and `on_steps` have their turn, which may run the program; whether the model is the same."""
         PyThread_release_lock(self.lock)
         try:
             PyErr_CheckSignals()
