@@ -14,6 +14,9 @@ from ..optim import Optimizer
 from .recorder import INPUT, OUTPUT, Array, Place, Unsuited, Value, numbered
 from .tape import Tape, compilable
 
+# Which number of an instruction that updates is the parameter's.
+UPDATES = {"linear_backward_params": 2, "column_sums": 1, "update": 0}
+
 
 def check(model: Module, criterion: Criterion | None = None, optimizer: Optimizer | None = None) -> None:
     """Raise unless all of it has a compiled form.
@@ -35,10 +38,8 @@ def check(model: Module, criterion: Criterion | None = None, optimizer: Optimize
         raise TypeError(f"compile: expected an optimizer with a compiled form, got {type(optimizer).__name__}")
 
 
-def training_program(
-    model: Module, criterion: Criterion, optimizer: Optimizer, x: Array, target_rows: bool
-) -> tuple[Any, bool]:
-    """The program of a step on rows like those of x, and whether its targets are classes.
+def training_program(model: Module, criterion: Criterion, optimizer: Optimizer, x: Array, target_rows: bool) -> Any:
+    """The program of a step on rows like those of x.
 
     Raises
     ------
@@ -98,14 +99,7 @@ def training_program(
     program.watch([(vars(optimizer), "state", optimizer.state), (vars(optimizer), "model", optimizer.model)])
     program.watch([(optimizer.state, number, state) for number, state in enumerate(states)])
     program.watch([(state, name, state[name]) for state in states for name in wanted])
-    return program, loss.classes
-
-
-UPDATES = {
-    "linear_backward_params": 2,
-    "column_sums": 1,
-    "update": 0,
-}  # which number is the parameter's
+    return program
 
 
 def _native(optimizer: Optimizer) -> tuple[str, tuple[float, ...]]:

@@ -13,6 +13,7 @@ from ..nn.containers import accumulate
 from ..optim import Optimizer
 
 Array = np.ndarray
+CLASS_LOSSES = CrossEntropyLoss, NLLLoss  # whose targets may be rows (N, C) instead of labels
 OnSteps = Callable[[int], object] | None  # called now and then with the number of steps since
 
 
@@ -49,7 +50,7 @@ def train_epoch(
 def count_hits(criterion: Criterion, output: Array, target: Any) -> tuple[int, int]:
     """Of scores (N, C) and class targets: how many rows are right, and of how many; else 0 of 0."""
     labels = np.asarray(target)
-    if labels.ndim == 2 and isinstance(criterion, (CrossEntropyLoss, NLLLoss)):
+    if labels.ndim == 2 and isinstance(criterion, CLASS_LOSSES):
         labels = labels.argmax(axis=1) if labels.shape[1] else labels[:, 0]
     if output.ndim != 2 or labels.ndim != 1 or labels.dtype.kind not in "iu":
         return 0, 0

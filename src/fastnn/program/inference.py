@@ -49,13 +49,16 @@ class Inference:
         TypeError, ValueError
             As the layers raise them.
         """
-        native = backend.ops
-        if native is self._native:
-            for program, block in self._programs:
-                result: Any = program.infer(x, block)
-                if result is not None and result is not native.BUSY:
-                    return result
-        return self._other(x)
+        output = self._served(x) if backend.ops is self._native else None
+        return self._other(x) if output is None else output
+
+    def _served(self, x: Any) -> Array | None:
+        """The output by a program that is there, fits, and is not busy."""
+        for program, block in self._programs:
+            result: Any = program.infer(x, block)
+            if result is not None and result is not self._native.BUSY:
+                return result
+        return None
 
     def _other(self, x: Any) -> Array:
         """The output where no program fits, or all are busy."""
@@ -63,11 +66,8 @@ class Inference:
             self._programs, self._native = [], backend.ops
         if backend.backend() == "native" and type(x) is np.ndarray and x.ndim and len(x):
             plain = np.ascontiguousarray(x)
-            if plain is not x:
-                for program, block in self._programs:
-                    result: Any = program.infer(plain, block)
-                    if result is not None and result is not backend.ops.BUSY:
-                        return result
+            if plain is not x and (output := self._served(plain)) is not None:
+                return output
             try:
                 program, whole = inference_program(self.model, plain, self.freeze)
             except Unsuited:

@@ -10,10 +10,10 @@ import numpy as np
 
 from .. import backend
 from ..data import batches
-from ..nn import Criterion, CrossEntropyLoss, Module, NLLLoss
+from ..nn import Criterion, Module
 from ..optim import Optimizer
 from .build import check, training_program
-from .explicit import OnSteps, train_epoch, train_step
+from .explicit import CLASS_LOSSES, OnSteps, train_epoch, train_step
 from .recorder import Unsuited
 
 Array = np.ndarray
@@ -144,21 +144,13 @@ class Step:
         if backend.backend() != "native" or type(x) is not np.ndarray or x.ndim == 0 or len(x) == 0:
             return None
         y = np.asarray(y)
-        if len(x) != len(y) if y.ndim else True:
+        if y.ndim == 0 or len(x) != len(y):
             return None
-        if y.dtype.kind in "iu" and y.ndim == 1:
-            if not np.can_cast(y.dtype, np.int64):
-                return None
-            y = np.ascontiguousarray(y, np.int64)
-        elif y.dtype.kind in "biuf":
-            y = np.ascontiguousarray(y, x.dtype) if y.dtype == x.dtype or self._rows_of_classes(y) else None
-        else:
+        labels = y.ndim == 1 and y.dtype.kind in "iu" and np.can_cast(y.dtype, np.int64)
+        class_rows = y.ndim == 2 and isinstance(self.criterion, CLASS_LOSSES)
+        if not labels and not (y.dtype.kind in "biuf" and (class_rows or y.dtype == x.dtype)):
             return None
-        return None if y is None else (np.ascontiguousarray(x), y)
-
-    def _rows_of_classes(self, y: Array) -> bool:
-        """Whether y is rows of a loss of classes, which are converted to the dtype of the scores."""
-        return y.ndim == 2 and isinstance(self.criterion, (CrossEntropyLoss, NLLLoss))
+        return np.ascontiguousarray(x), np.ascontiguousarray(y, np.int64 if labels else x.dtype)
 
     def _by_program(self, x: Array, y: Array, run: Callable[[Any, Array, Array], Any]) -> Any:
         """What a program that fits makes of the arrays: one that is there, or a new one; None where none can."""
@@ -171,7 +163,7 @@ class Step:
                     return self._chosen(program, result)
             before = dict(self.optimizer.state)
             try:
-                program, _ = training_program(self.model, self.criterion, self.optimizer, x, y.dtype.kind == "f")
+                program = training_program(self.model, self.criterion, self.optimizer, x, y.dtype.kind == "f")
             except Unsuited:
                 return None
             result = run(program, x, y)
