@@ -21,6 +21,8 @@ UNARY = {
 LOSS = {
     "MSELoss": lambda F, x, t: F.mse_loss(x, t, reduction="sum"),
     "L1Loss": lambda F, x, t: F.l1_loss(x, t, reduction="sum"),
+    "HalfMSELoss": lambda F, x, t: 0.5 * F.mse_loss(x, t, reduction="sum"),
+    "PoissonNLLLoss": lambda F, x, t: F.poisson_nll_loss(x, t, reduction="sum"),
     "HuberLoss": lambda F, x, t: F.huber_loss(x, t, reduction="sum", delta=0.75),
     "BCEWithLogitsLoss": lambda F, x, t: F.binary_cross_entropy_with_logits(x, t, reduction="sum"),
 }

@@ -47,9 +47,10 @@ static struct fnn_tile_update tile_update(const struct member *m, int64_t index,
     u.p = (char *)m->values[parameter->p] + begin * m->size;
     for (int i = 0; i < 3; i++)
         u.states[i] = parameter->states[i] ? (char *)m->values[parameter->states[i]] + begin * m->size : NULL;
-    const double sgd[7] = {d[0], d[1], d[2], d[3]};
-    const double adam[7] = {d[5] != 0 ? 1 - d[0] * d[4] : 1, d[5] != 0 ? 0 : d[4], d[1], d[2], parameter->rate,
-                            parameter->root, d[3]};
+    const double decay = parameter->decay;
+    const double sgd[7] = {d[0], d[1], d[2], d[3] + decay};
+    const double adam[7] = {d[5] != 0 ? 1 - d[0] * d[4] : 1, d[5] != 0 ? decay : d[4] + decay, d[1], d[2],
+                            parameter->rate, parameter->root, d[3]};
     memcpy(u.d, o->kind == FNN_SGD ? sgd : adam, sizeof u.d);
     u.nesterov = o->kind == FNN_SGD && d[4] != 0;
     return u;
@@ -60,24 +61,25 @@ static void update(const struct member *m, int64_t index, const void *g, size_t 
 {
     const struct fnn_parameter *parameter = &m->program->parameters[index];
     const struct fnn_optimizer *o = &m->program->optimizer;
-    const double *d = o->d;
+    const double *d = o->d, decay = parameter->decay;
     const size_t n = end - begin;
     void *p = (char *)m->values[parameter->p] + begin * m->size, *s[3];
     for (int i = 0; i < 3; i++)
         s[i] = parameter->states[i] ? (char *)m->values[parameter->states[i]] + begin * m->size : NULL;
     switch (o->kind) {
     case FNN_SGD:
-        fnn_sgd_update_part(m->type, p, g, s[0], d[0], d[1], d[2], d[3], d[4] != 0, parameter->first, 0, n);
+        fnn_sgd_update_part(m->type, p, g, s[0], d[0], d[1], d[2], d[3] + decay, d[4] != 0, parameter->first, 0, n);
         break;
     case FNN_ADAM:
-        fnn_adam_update_part(m->type, p, g, s[0], s[1], s[2], d[5] != 0 ? 1 - d[0] * d[4] : 1, d[5] != 0 ? 0 : d[4],
-                             d[1], d[2], parameter->rate, parameter->root, d[3], 0, n);
+        fnn_adam_update_part(m->type, p, g, s[0], s[1], s[2], d[5] != 0 ? 1 - d[0] * d[4] : 1,
+                             d[5] != 0 ? decay : d[4] + decay, d[1], d[2], parameter->rate, parameter->root, d[3], 0,
+                             n);
         break;
     case FNN_RMSPROP:
-        fnn_rmsprop_update_part(m->type, p, g, s[0], s[1], s[2], d[0], d[1], d[2], d[3], d[4], 0, n);
+        fnn_rmsprop_update_part(m->type, p, g, s[0], s[1], s[2], d[0], d[1], d[2], d[3] + decay, d[4], 0, n);
         break;
     default:
-        fnn_adagrad_update_part(m->type, p, g, s[0], parameter->rate, d[1], d[2], 0, n);
+        fnn_adagrad_update_part(m->type, p, g, s[0], parameter->rate, d[1], d[2] + decay, 0, n);
     }
 }
 
@@ -224,6 +226,14 @@ static void run_update(struct member *m, instruction i)
 {
     FOR_SHARE((size_t)i->n[1], FNN_STEP_elements)
         update(m, i->n[0], at(m, i, 0, begin), begin, end);
+}
+
+/* p, sums; size: the sum of squares of each chunk of a parameter. */
+static void run_square_sums(struct member *m, instruction i)
+{
+    const size_t size = (size_t)i->n[0];
+    FOR_SHARE(chunks(size, FNN_SUM_CHUNK), FNN_STEP_chunks)
+        fnn_square_sum_part(m->type, at(m, i, 0, 0), m->values[i->v[1]], size, begin, end);
 }
 
 /* ---- rows ---- */
@@ -392,6 +402,50 @@ static void run_elementwise_loss(struct member *m, instruction i)
                               begin, end);
         fnn_loss_backward_part(m->type, (int)i->n[0], at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 3, 0), i->d[0],
                                m->team->scale, begin * chunk, end * chunk < size ? end * chunk : size);
+    }
+}
+
+/* The same with a loss for each row: x, t, losses of rows, dx; function, elements of a row; constant. */
+static void run_elementwise_row_loss(struct member *m, instruction i)
+{
+    const size_t size = (size_t)i->n[1];
+    double *losses = m->values[i->v[2]], part;
+    FOR_SHARE(m->rows, ROW_STEP)
+    for (size_t row = begin; row < end; row++) {
+        losses[row] = 0;
+        for (size_t first = row * size, last = first + size; first < last; first += FNN_SUM_CHUNK) {
+            const size_t n = last - first < FNN_SUM_CHUNK ? last - first : FNN_SUM_CHUNK;
+            fnn_loss_forward_part(m->type, (int)i->n[0], at(m, i, 0, first), at(m, i, 1, first), &part, n, i->d[0], 0,
+                                  1);
+            losses[row] += part;
+        }
+        fnn_loss_backward_part(m->type, (int)i->n[0], at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 3, 0), i->d[0],
+                               m->team->scale, row * size, (row + 1) * size);
+    }
+}
+
+#define WEIGH(real)                                                                                                    \
+    static void weigh_##real(real *x, real weight, size_t size)                                                        \
+    {                                                                                                                  \
+        for (size_t j = 0; j < size; j++)                                                                              \
+            x[j] *= weight;                                                                                            \
+    }
+WEIGH(float)
+WEIGH(double)
+
+/* weights, losses, dx; elements of a row: losses and gradients of rows, times the weights of the rows. */
+static void run_weigh_rows(struct member *m, instruction i)
+{
+    const size_t size = (size_t)i->n[0];
+    const double *weights = m->values[i->v[0]];
+    double *losses = m->values[i->v[1]];
+    FOR_SHARE(m->rows, ROW_STEP)
+    for (size_t row = begin; row < end; row++) {
+        losses[row] *= weights[row];
+        if (m->type == FNN_TYPE_F64)
+            weigh_double(at(m, i, 2, row * size), weights[row], size);
+        else
+            weigh_float(at(m, i, 2, row * size), (float)weights[row], size);
     }
 }
 

@@ -9,8 +9,9 @@
 #include <math.h>
 #include <string.h>
 
-/* What depends on the number of the step: Adam's size of a step and scale of the root, Adagrad's rate. */
-static void update_scalars(const struct fnn_program *p)
+/* What depends on the number of the step: Adam's size of a step and scale of the root, Adagrad's rate. And the decay by
+ * the penalty, which is spread over `rows`. */
+static void update_scalars(const struct fnn_program *p, double rows)
 {
     const double *d = p->optimizer.d;
     double same = -1, rate = 0, root = 0;
@@ -22,29 +23,48 @@ static void update_scalars(const struct fnn_program *p)
             if (p->optimizer.kind == FNN_ADAM) {
                 rate = d[0] / (1 - pow(d[1], same));
                 root = 1 / sqrt(1 - pow(d[2], same));
+                if (d[6] != 0)
+                    rate /= root, root = 1;
             } else if (p->optimizer.kind == FNN_ADAGRAD) {
                 rate = d[0] / (1 + (same - 1) * d[3]);
             }
         }
         parameter->rate = rate;
         parameter->root = root;
+        parameter->decay = parameter->squares ? p->optimizer.penalty / rows : 0;
     }
 }
 
-/* The sum of the labels' weights, or the number of rows. */
+/* The weight of row i of the batch. */
+static double row_weight(const struct team *t, size_t i)
+{
+    const double *weights = t->values[FNN_PLACE_WEIGHTS];
+    return weights ? weights[i] : 1;
+}
+
+/* How many rows the batch has, or the sum of their weights. */
+static double total_rows(const struct team *t)
+{
+    double sum = 0;
+    if (!t->program->criterion.weighted)
+        return (double)t->rows;
+    for (size_t i = 0; i < t->rows; i++)
+        sum += row_weight(t, i);
+    return sum;
+}
+
+/* The sum of the labels' weights, each times that of its row. */
 static double total_weight(const struct team *t)
 {
     const struct fnn_criterion *c = &t->program->criterion;
     const int64_t *labels = t->values[FNN_PLACE_TARGET];
     const void *weight = t->values[c->weight];
     double sum = 0;
-    if (c->rows)
-        return (double)t->rows;
     for (size_t i = 0; i < t->rows; i++)
         if (labels[i] != c->ignore_index && labels[i] >= 0 && labels[i] < (int64_t)c->size)
-            sum += !weight                             ? 1
-                   : t->program->type == FNN_TYPE_F64 ? ((const double *)weight)[labels[i]]
-                                                       : ((const float *)weight)[labels[i]];
+            sum += row_weight(t, i) * (!weight                             ? 1
+                                       : t->program->type == FNN_TYPE_F64 ? ((const double *)weight)[labels[i]]
+                                                                           : ((const float *)weight)[labels[i]]);
     return sum;
 }
 
@@ -54,9 +74,9 @@ static double divisor(const struct team *t)
     const struct fnn_criterion *c = &t->program->criterion;
     if (c->reduction == FNN_SUM)
         return 1;
-    if (c->reduction == FNN_BATCHMEAN)
-        return (double)t->rows;
-    return c->classes ? total_weight(t) : (double)t->rows * (double)c->size;
+    if (c->classes && !c->rows && c->reduction == FNN_MEAN)
+        return total_weight(t);
+    return total_rows(t) * (c->classes || c->reduction == FNN_BATCHMEAN ? 1 : (double)c->size);
 }
 
 /* Sets up the next batch. */
@@ -69,18 +89,36 @@ static void begin_step(struct team *t)
     if (b->order) {
         t->values[FNN_PLACE_INPUT] = t->values[p->gathered];
         t->values[FNN_PLACE_TARGET] = t->values[p->gathered_targets];
+        t->values[FNN_PLACE_WEIGHTS] = b->weights ? t->values[p->gathered_weights] : NULL;
         if (p->criterion.classes && !p->criterion.rows) {
             int64_t *labels = t->values[FNN_PLACE_TARGET];
             for (size_t i = 0; i < t->rows; i++)
                 labels[i] = ((const int64_t *)b->y)[b->order[t->first + i]];
         }
+        for (size_t i = 0; b->weights && i < t->rows; i++)
+            ((double *)t->values[FNN_PLACE_WEIGHTS])[i] = b->weights[b->order[t->first + i]];
     } else {
         t->values[FNN_PLACE_INPUT] = (char *)b->x + t->first * b->x_row;
         t->values[FNN_PLACE_TARGET] = (char *)b->y + t->first * b->y_row;
+        t->values[FNN_PLACE_WEIGHTS] = b->weights ? (double *)b->weights + t->first : NULL;
     }
     const double all = divisor(t);
     t->scale = all != 0 ? 1 / all : 0;
-    update_scalars(p);
+    update_scalars(p, total_rows(t));
+}
+
+/* The penalty of the parameters as they were before the step. */
+static double penalty(const struct team *t)
+{
+    const struct fnn_program *p = t->program;
+    double sum = 0;
+    for (size_t i = 0; i < p->parameter_count; i++) {
+        const struct fnn_parameter *parameter = &p->parameters[i];
+        const double *squares = t->values[parameter->squares];
+        for (size_t c = 0; squares && c < chunks(parameter->size, FNN_SUM_CHUNK); c++)
+            sum += squares[c];
+    }
+    return p->optimizer.penalty / 2 * sum / total_rows(t);
 }
 
 /* The loss of the batch, and what a step moves on. */
@@ -89,11 +127,15 @@ static void end_step(struct team *t)
     const struct fnn_program *p = t->program;
     struct fnn_batches *b = t->batches;
     const double *losses = t->values[p->criterion.losses], all = divisor(t);
-    const size_t n = p->criterion.classes ? t->rows : chunks(t->rows * p->criterion.size, FNN_SUM_CHUNK);
+    const int own = p->criterion.classes || p->criterion.weighted; /* whether each row has a loss of its own */
+    const size_t n = own ? t->rows : chunks(t->rows * p->criterion.size, FNN_SUM_CHUNK);
     double sum = 0;
     for (size_t i = 0; i < n; i++)
         sum += losses[i];
-    b->losses[b->done++] = all != 0 ? sum / all : NAN;
+    b->losses[b->done] = all != 0 ? sum / all : NAN;
+    if (b->penalties)
+        b->losses[b->done] += b->penalties[b->done] = penalty(t);
+    b->done++;
     for (size_t i = 0; b->counting && i < t->rows; i++) {
         const int hit = ((const unsigned char *)t->values[p->hits])[i];
         b->hits += hit == 1;

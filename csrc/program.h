@@ -28,20 +28,24 @@ struct fnn_instruction {
 };
 
 /* The places of the table that a run fills in. */
-enum { FNN_PLACE_NULL, FNN_PLACE_INPUT, FNN_PLACE_TARGET, FNN_PLACE_OUTPUT, FNN_PLACES };
+enum { FNN_PLACE_NULL, FNN_PLACE_INPUT, FNN_PLACE_TARGET, FNN_PLACE_OUTPUT, FNN_PLACE_WEIGHTS, FNN_PLACES };
 
 /* A parameter and the states of its optimiser. */
 struct fnn_parameter {
     int p, states[3]; /* places; 0: no such state */
+    int squares;      /* place of the sums of squares of its chunks; 0: the penalty leaves it out */
+    size_t size;      /* elements */
     int first;        /* its states are new; the first step that is done takes this back */
     double step;      /* updates so far */
-    double rate, root; /* of the step at hand, by update_scalars */
+    double rate, root, decay; /* of the step at hand, by update_scalars; decay: of the penalty */
 };
 
 struct fnn_optimizer {
     int kind;    /* an enum fnn_optimizer_kind */
-    double d[6]; /* sgd: lr, momentum, share, weight decay, nesterov; adam: lr, beta1, beta2, eps, weight decay,
-                    decoupled; rmsprop: lr, alpha, eps, weight decay, momentum; adagrad: lr, eps, weight decay, decay */
+    double penalty; /* times half the sum of squares over the rows of a batch: what is added to its loss */
+    double d[7]; /* sgd: lr, momentum, share, weight decay, nesterov; adam: lr, beta1, beta2, eps, weight decay,
+                    decoupled, whether eps is added before the correction of the root; rmsprop: lr, alpha, eps, weight
+                    decay, momentum; adagrad: lr, eps, weight decay, decay */
 };
 
 enum fnn_reduction { FNN_MEAN, FNN_SUM, FNN_BATCHMEAN };
@@ -50,6 +54,7 @@ struct fnn_criterion {
     int classes;          /* whether the loss is one of classes; `rows` then says whether targets are rows */
     int rows;
     int weight, losses;   /* places */
+    int weighted;         /* whether rows have weights; each then has a loss of its own */
     int64_t ignore_index; /* of labels */
     size_t size;          /* elements of a row */
 };
@@ -74,7 +79,7 @@ struct fnn_program {
     int64_t **counters; /* each goes up by one a step */
     size_t counter_count;
     int hits;                 /* place of the rows' hits, or 0 */
-    int gathered, gathered_targets; /* places of a batch whose rows are picked */
+    int gathered, gathered_targets, gathered_weights; /* places of a batch whose rows are picked */
     double ns;                /* of a row, on one thread, estimated */
 };
 
@@ -85,7 +90,9 @@ struct fnn_batches {
     const int64_t *order; /* of the rows, or NULL */
     size_t rows, batch;   /* in all, and of a step; the last step has the rest */
     size_t done, steps;   /* steps */
-    double *losses;       /* of each step */
+    const double *weights; /* of the rows, or NULL */
+    double *losses;       /* of each step, with the penalty */
+    double *penalties;    /* of each step, or NULL */
     int64_t hits, counted; /* rows that are right, and rows that count */
     int counting;          /* whether these are asked for */
 };

@@ -64,8 +64,9 @@ INLINE struct adam adam_of(double shrink, double weight_decay, double beta1, dou
 INLINE void adam_vector(const struct adam *o, real_t *p, real_t *m, real_t *v, real_t *v_max, vec_t grad,
                         const size_t n)
 {
-    vec_t param = vec_get(p, n, 0) * o->shrink;
+    vec_t param = vec_get(p, n, 0);
     grad = decayed(grad, param, o->weight_decay);
+    param *= o->shrink;
     vec_t mean = flushed(o->beta1 * vec_get(m, n, 0) + o->other1 * grad);
     vec_t square = o->beta2 * vec_get(v, n, 0) + o->other2 * grad * grad;
     vec_put(m, mean, n);

@@ -163,9 +163,11 @@ LAYERS = [
 ]  # fmt: skip
 
 CRITERIONS = [
-    *(Criterion(f"{name}({arguments}reduction='{reduction}')", target, torch=reduction != "batchmean")
-      for name, arguments, target in (("MSELoss", "", "float"), ("L1Loss", "", "float"), ("HuberLoss", "", "float"),
-                                      ("HuberLoss", "delta=0.6, ", "float"), ("BCEWithLogitsLoss", "", "unit"))
+    *(Criterion(f"{name}({arguments}reduction='{reduction}')", target,
+                torch=reduction != "batchmean" and name != "HalfMSELoss")
+      for name, arguments, target in (("MSELoss", "", "float"), ("HalfMSELoss", "", "float"), ("L1Loss", "", "float"),
+                                      ("HuberLoss", "", "float"), ("HuberLoss", "delta=0.6, ", "float"),
+                                      ("BCEWithLogitsLoss", "", "unit"), ("PoissonNLLLoss", "", "unit"))
       for reduction in ("mean", "sum", "batchmean")),
     *(Criterion(f"{name}({arguments}reduction='{reduction}')", target, log=name == "NLLLoss",
                 torch=reduction != "batchmean" and (name, target) != ("NLLLoss", "rows"))

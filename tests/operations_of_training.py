@@ -28,7 +28,15 @@ def add(*args, **kwargs):
 # losses are added one after the other.
 # ---------------------------------------------------------------------------------------------------------------
 
-LOSS = {"MSELoss": 0, "L1Loss": 0, "HuberLoss": 0.75, "BCEWithLogitsLoss": 0, "ProbabilityNLL": 2.0**-7}  # name: a
+LOSS = {  # name: a
+    "MSELoss": 0,
+    "HalfMSELoss": 0,
+    "L1Loss": 0,
+    "HuberLoss": 0.75,
+    "BCEWithLogitsLoss": 0,
+    "PoissonNLLLoss": 0,
+    "ProbabilityNLL": 2.0**-7,
+}
 
 
 def loss(rng, dtype, rows, cols, name, gradient=False):
@@ -42,11 +50,19 @@ def loss_scale(a, outputs):
     x, t = size_of(a["input"]), size_of(a["target"])
     if a["name"] == "ProbabilityNLL":
         return [(t * np.abs(np.log(np.clip(a["input"], a["a"], 1 - a["a"])))).sum()]
-    special = {"MSELoss": (x + t) * np.abs(a["input"] - a["target"]), "BCEWithLogitsLoss": x * (1 + t) + 1}
+    squared = (x + t) * np.abs(a["input"] - a["target"])
+    special = {
+        "MSELoss": squared,
+        "HalfMSELoss": squared,
+        "BCEWithLogitsLoss": x * (1 + t) + 1,
+        "PoissonNLLLoss": np.exp(a["input"]) + x * t,
+    }
     return [special.get(a["name"], x + t).sum()]
 
 
 def loss_slope_scale(a, outputs):
+    if a["name"] == "PoissonNLLLoss":
+        return [a["scale"] * (np.exp(a["input"]) + size_of(a["target"]))]
     if a["name"] == "BCEWithLogitsLoss":
         return [a["scale"] * (elementwise._sigmoid(a["input"]) + size_of(a["target"]))]
     return [np.abs(outputs[0])]

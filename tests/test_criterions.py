@@ -26,6 +26,8 @@ def test_every_criterion_has_a_row():
 
 ELEMENTS = {  # loss of one element, in Python floats
     "MSELoss": lambda x, t, c: (x - t) ** 2,
+    "HalfMSELoss": lambda x, t, c: (x - t) ** 2 / 2,
+    "PoissonNLLLoss": lambda x, t, c: math.exp(x) - t * x,
     "L1Loss": lambda x, t, c: abs(x - t),
     "HuberLoss": lambda x, t, c: (x - t) ** 2 / 2 if abs(x - t) <= c.delta else c.delta * (abs(x - t) - c.delta / 2),
     "BCEWithLogitsLoss": lambda x, t, c: t * math.log1p(math.exp(-x)) + (1 - t) * math.log1p(math.exp(x)),

@@ -165,6 +165,15 @@ def class_rows(where: str, target: np.ndarray, input: np.ndarray) -> np.ndarray:
     return target.astype(input.dtype, copy=False)
 
 
+def row_weights(where: str, weights: Any, rows: int) -> Any:
+    """Weights of the rows (N,) as contiguous float64; None stays None."""
+    if weights is None:
+        return None
+    weights = real(where, "sample_weight", weights)
+    shape(where, "sample_weight", weights, (rows,))
+    return np.ascontiguousarray(weights, np.float64)
+
+
 def updated(where: str, name: str, array: Any) -> np.ndarray:
     """An array that is to be written in place: floating, writeable, not a copy."""
     if not isinstance(array, np.ndarray):

@@ -96,15 +96,18 @@ cdef extern from "program.h" nogil:
     struct fnn_parameter:
         int p
         int states[3]
+        int squares
+        size_t size
         int first
         double step
 
     struct fnn_optimizer:
         int kind
-        double d[6]
+        double penalty
+        double d[7]
 
     struct fnn_criterion:
-        int reduction, classes, rows, weight, losses
+        int reduction, classes, rows, weight, losses, weighted
         int64_t ignore_index
         size_t size
 
@@ -125,7 +128,7 @@ cdef extern from "program.h" nogil:
         size_t mask_count
         int64_t **counters
         size_t counter_count
-        int hits, gathered, gathered_targets
+        int hits, gathered, gathered_targets, gathered_weights
         double ns
 
     struct fnn_batches:
@@ -134,7 +137,9 @@ cdef extern from "program.h" nogil:
         size_t x_row, y_row
         const int64_t *order
         size_t rows, batch, done, steps
+        const double *weights
         double *losses
+        double *penalties
         int64_t hits, counted
         int counting
 

@@ -134,8 +134,9 @@ cdef class Program:
             to.d[i] = scalar
         return 0
 
-    def train_with(self, parameters, states, firsts, kind, scalars, watched_scalars, rescale, masks, counters,
-                   reduction, classes, rows, ignore_index, size, weight, losses, hits, gathered, gathered_targets):
+    def train_with(self, parameters, squares, states, firsts, kind, scalars, penalty, watched_scalars, rescale, masks,
+                   counters, reduction, classes, rows, weighted, ignore_index, size, weight, losses, hits, gathered,
+                   gathered_targets, gathered_weights):
         """What a program with a loss and an optimiser has besides; places are numbers."""
         cdef fnn_program *p = &self.program
         cdef Py_ssize_t i, j
@@ -151,16 +152,18 @@ cdef class Program:
             for j, place in enumerate(places[1:]):
                 p.parameters[i].states[j] = place
             p.parameters[i].first = firsts[i]
+            p.parameters[i].squares, p.parameters[i].size = squares[i]
         for i, counter in enumerate(counters):
             p.counters[i] = <int64_t *>cnp.PyArray_DATA(counter)
         self.states, self.masks, self.counters = states, masks, counters
         self.scalars, self.rescale = watched_scalars, rescale
         p.optimizer.kind = OPTIMIZERS[kind]
-        self._set_scalars(scalars)
+        self._set_scalars(scalars, penalty)
         p.criterion.reduction, p.criterion.classes, p.criterion.rows = REDUCTION_KINDS[reduction], classes, rows
+        p.criterion.weighted = weighted
         p.criterion.ignore_index, p.criterion.size = ignore_index, size
         p.criterion.weight, p.criterion.losses = weight, losses
-        p.hits, p.gathered, p.gathered_targets = hits, gathered, gathered_targets
+        p.hits, p.gathered, p.gathered_targets, p.gathered_weights = hits, gathered, gathered_targets, gathered_weights
 
     def watch(self, entries):
         """Watch these (dictionary, key, value) too."""
@@ -175,8 +178,9 @@ cdef class Program:
         cdef size_t widest = max([per_row for per_row, _ in self.arena], default=1) or 1
         return max(bytes // widest // 16 * 16, least)
 
-    cdef int _set_scalars(self, scalars) except -1:
+    cdef int _set_scalars(self, scalars, double penalty) except -1:
         cdef int i
+        self.program.optimizer.penalty = penalty
         for i, scalar in enumerate(scalars):
             self.program.optimizer.d[i] = scalar
         return 0
@@ -239,8 +243,8 @@ cdef class Program:
         fresh = self.rescale()
         if fresh is None:
             return False
-        scalars, self.scalars = fresh
-        self._set_scalars(scalars)
+        scalars, penalty, self.scalars = fresh
+        self._set_scalars(scalars, penalty)
         return True
 
     cdef int _reserve(self, size_t rows, size_t threads) except -1:
@@ -289,6 +293,14 @@ cdef class Program:
                 and cnp.PyArray_NDIM(<ndarray>y) == 1
                 and _labels_fit(y, self.program.criterion.size, self.program.criterion.ignore_index))
 
+    cdef bint _weights_fit(self, object weights, cnp.npy_intp rows) except -1:
+        """float64 weights of the rows where the program takes them, else None."""
+        if weights is None or not self.program.criterion.weighted:
+            return weights is None and not self.program.criterion.weighted
+        return (cnp.PyArray_CheckExact(weights) and cnp.PyArray_TYPE(<ndarray>weights) == cnp.NPY_DOUBLE
+                and cnp.PyArray_ISCARRAY_RO(<ndarray>weights) and cnp.PyArray_NDIM(<ndarray>weights) == 1
+                and cnp.PyArray_DIM(<ndarray>weights, 0) == rows)
+
     cdef int _acquire(self) except -1:
         if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
             with nogil:
@@ -315,14 +327,14 @@ cdef class Program:
             self.masks[i].step = self.program.masks[i].step
         return 0
 
-    def step(self, x, y):
+    def step(self, x, y, weights=None):
         """The loss of a step on a batch; None if the program is not made for what is given, and nothing was done."""
         cdef fnn_batches b
-        cdef double loss = 0
+        cdef double loss = 0, penalty = 0
         if not self._rows_fit(x, self.shape):
             return None
         cdef cnp.npy_intp rows = cnp.PyArray_DIM(<ndarray>x, 0)
-        if rows < self.least_rows or not self._target_fits(y, rows):
+        if rows < self.least_rows or not self._target_fits(y, rows) or not self._weights_fit(weights, rows):
             return None
         self._acquire()
         try:
@@ -334,7 +346,10 @@ cdef class Program:
             b.x_row = b.y_row = b.done = 0
             b.order = NULL
             b.rows = b.batch = rows
-            b.steps, b.losses = 1, &loss
+            b.steps, b.losses, b.penalties = 1, &loss, &penalty if self.program.optimizer.penalty else NULL
+            b.weights = NULL
+            if weights is not None:
+                b.weights = <const double *>cnp.PyArray_DATA(<ndarray>weights)
             b.hits = b.counted = b.counting = 0
             with nogil:
                 fnn_train(&self.program, &b, 0)
@@ -343,22 +358,27 @@ cdef class Program:
             PyThread_release_lock(self.lock)
         return loss
 
-    def epoch(self, x, y, order, size_t batch, bint drop_last, on_steps):
-        """Steps over all rows: the losses of the steps, hits, and rows that count. None as in `step`.
+    def epoch(self, x, y, weights, order, size_t batch, bint drop_last, on_steps):
+        """Steps over all rows, or those of `order`: the losses of the steps, the penalties in them or None, hits, and
+        rows that count. None as in `step`.
 
         `on_steps` is called every now and then with the number of new steps. Where it or a signal raises, what was done
         stays done.
         """
         cdef fnn_batches b
-        cdef ndarray losses
+        cdef ndarray losses, penalties = None
         cdef size_t before
         if not self._rows_fit(x, self.shape):
             return None
         cdef cnp.npy_intp rows = cnp.PyArray_DIM(<ndarray>x, 0)
-        cdef size_t rest = rows % batch
-        if not self._target_fits(y, rows) or (order is not None and not (
-                is_order(order) and cnp.PyArray_DIM(<ndarray>order, 0) == rows)):
+        cdef size_t rest
+        if not self._target_fits(y, rows) or not self._weights_fit(weights, rows):
             return None
+        if order is not None:
+            if not is_order(order, rows):
+                return None
+            rows = cnp.PyArray_DIM(<ndarray>order, 0)
+        rest = rows % batch
         if drop_last:
             rows, rest = rows - rest, 0
         if rows < self.least_rows or (rest and rest < <size_t>self.least_rows) or batch < <size_t>self.least_rows:
@@ -371,6 +391,13 @@ cdef class Program:
             self._begin()
             b.steps = (rows + batch - 1) // batch
             losses = np.empty(b.steps)
+            b.penalties = NULL
+            if self.program.optimizer.penalty:
+                penalties = np.empty(b.steps)
+                b.penalties = <double *>cnp.PyArray_DATA(penalties)
+            b.weights = NULL
+            if weights is not None:
+                b.weights = <const double *>cnp.PyArray_DATA(<ndarray>weights)
             b.x, b.y = <const char *>cnp.PyArray_DATA(<ndarray>x), <const char *>cnp.PyArray_DATA(<ndarray>y)
             b.x_row = self.x_row
             b.y_row = self.y_row if self.program.criterion.rows else sizeof(int64_t)
@@ -389,7 +416,7 @@ cdef class Program:
                     raise RuntimeError(f"epoch: expected the model as it was, got a change after {b.done} steps")
         finally:
             PyThread_release_lock(self.lock)
-        return losses, b.hits, b.counted
+        return losses, penalties, b.hits, b.counted
 
     cdef bint _look_around(self, on_steps, size_t steps) except -1:
         """Let signals and `on_steps` have their turn, which may run the program; whether the model is the same."""
@@ -445,6 +472,13 @@ MISSING = object()  # stands for an attribute that is not there
 BUSY = object()  # what `infer` returns while another thread runs the program
 
 
-cdef bint is_order(object a):
-    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_TYPE(<ndarray>a) == cnp.NPY_INT64
-            and cnp.PyArray_ISCARRAY_RO(<ndarray>a) and cnp.PyArray_NDIM(<ndarray>a) == 1)
+cdef bint is_order(object a, cnp.npy_intp rows):
+    """Numbers of rows."""
+    cdef cnp.npy_intp i
+    if not (cnp.PyArray_CheckExact(a) and cnp.PyArray_TYPE(<ndarray>a) == cnp.NPY_INT64
+            and cnp.PyArray_ISCARRAY_RO(<ndarray>a) and cnp.PyArray_NDIM(<ndarray>a) == 1):
+        return False
+    for i in range(cnp.PyArray_DIM(<ndarray>a, 0)):
+        if not 0 <= (<const int64_t *>cnp.PyArray_DATA(<ndarray>a))[i] < rows:
+            return False
+    return True

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import positive_int
+from ..checks import row_weights
 from ..random import generator
 
 
@@ -22,29 +23,44 @@ class Batches:
         shuffle: bool = False,
         rng: int | np.random.Generator | None = None,
         drop_last: bool = False,
+        order: Any = None,
+        sample_weight: Any = None,
     ) -> None:
         self.X = rows("batches", "X", X)
         self.Y = None if Y is None else rows("batches", "Y", Y)
         if self.Y is not None and len(self.Y) != len(self.X):
             raise ValueError(f"batches: expected X and Y of one length, got {len(self.X)} and {len(self.Y)} rows")
+        self.sample_weight = row_weights("batches", sample_weight, len(self.X))
+        if sample_weight is not None and Y is None:
+            raise ValueError("batches: expected Y with sample_weight, got none")
+        self.order = None if order is None else _row_numbers(order, len(self.X), bool(shuffle))
         self.batch_size = positive_int("batches", "batch_size", batch_size)
         self.shuffle = bool(shuffle)
         self.drop_last = bool(drop_last)
         self.rng = generator(rng)
 
+    @property
+    def rows(self) -> int:
+        """Rows of one pass."""
+        return len(self.X if self.order is None else self.order)
+
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.X), self.batch_size)
+        whole, rest = divmod(self.rows, self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
+    def next_order(self) -> np.ndarray | None:
+        """The numbers of the rows of a new pass, int64; None for all of them as they stand."""
+        return self.rng.permutation(len(self.X)) if self.shuffle else self.order
+
     def __iter__(self) -> Iterator[Any]:
-        order = self.rng.permutation(len(self.X)) if self.shuffle else None
+        order = self.next_order()
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             chosen = slice(start, start + self.batch_size) if order is None else order[start : start + self.batch_size]
-            x = _copy(self.X, chosen)
-            yield x if self.Y is None else (x, _copy(self.Y, chosen))
+            batch = [_copy(array, chosen) for array in (self.X, self.Y, self.sample_weight) if array is not None]
+            yield batch[0] if self.Y is None else tuple(batch)
 
     def __repr__(self) -> str:
-        return f"Batches({len(self)} of {self.batch_size}, {len(self.X)} rows, shuffle={self.shuffle})"
+        return f"Batches({len(self)} of {self.batch_size}, {self.rows} rows, shuffle={self.shuffle})"
 
 
 def batches(
@@ -54,6 +70,8 @@ def batches(
     shuffle: bool = False,
     rng: int | np.random.Generator | None = None,
     drop_last: bool = False,
+    order: Any = None,
+    sample_weight: Any = None,
 ) -> Batches:
     """Iterate over mini-batches of X, or over pairs of mini-batches of X and Y.
 
@@ -71,6 +89,10 @@ def batches(
         Where the order comes from. The same seed gives the same order.
     drop_last : bool
         Whether to leave out a last batch of fewer than `batch_size` rows.
+    order : array of int, optional
+        The numbers of the rows that a pass takes, in place of shuffling; some may be left out or come twice.
+    sample_weight : array-like, shape (N,), optional
+        Weights of the samples. The batches are then triples: the weights come third, as float64.
 
     Returns
     -------
@@ -81,9 +103,11 @@ def batches(
     Raises
     ------
     ValueError
-        If X and Y have different lengths, or `batch_size` is less than 1.
+        If X, Y and weights have different lengths, `batch_size` is less than 1, or `order` comes with `shuffle`.
     TypeError
-        If `batch_size` is not an integer.
+        If `batch_size` is not an integer, `order` not of integers or `sample_weight` not of numbers.
+    IndexError
+        If `order` has the number of no row.
 
     Examples
     --------
@@ -95,7 +119,7 @@ def batches(
     >>> len(batches(range(10), batch_size=4, drop_last=True))
     2
     """
-    return Batches(X, Y, batch_size, shuffle, rng, drop_last)
+    return Batches(X, Y, batch_size, shuffle, rng, drop_last, order, sample_weight)
 
 
 def rows(where: str, name: str, array: Any) -> np.ndarray:
@@ -104,6 +128,21 @@ def rows(where: str, name: str, array: Any) -> np.ndarray:
     if result.ndim == 0:
         raise ValueError(f"{where}: expected {name} with at least one axis, got shape ()")
     return result
+
+
+def _row_numbers(order: Any, count: int, shuffle: bool) -> np.ndarray:
+    """A copy of `order` as int64, each from 0 and below `count`."""
+    if shuffle:
+        raise ValueError("batches: expected order or shuffle, got both")
+    numbers = np.asarray(order)
+    if numbers.dtype.kind not in "iu" and numbers.size:
+        raise TypeError(f"batches: expected order of integers, got {numbers.dtype}")
+    if numbers.ndim != 1:
+        raise ValueError(f"batches: expected order of shape (rows,), got {numbers.shape}")
+    bad = (numbers < 0) | (numbers >= count)
+    if bad.any():
+        raise IndexError(f"batches: expected row numbers in [0, {count}), got {numbers[bad.argmax()]}")
+    return numbers.astype(np.int64)
 
 
 def _copy(array: np.ndarray, chosen: slice | np.ndarray) -> np.ndarray:

@@ -17,7 +17,17 @@ from .activations import (
     Tanh,
 )
 from .containers import Sequential
-from .criterions import BCEWithLogitsLoss, Criterion, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss
+from .criterions import (
+    BCEWithLogitsLoss,
+    Criterion,
+    CrossEntropyLoss,
+    HalfMSELoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    PoissonNLLLoss,
+)
 from .dropout import Dropout
 from .linear import Flatten, Identity, Linear
 from .module import Module, from_config
@@ -34,6 +44,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "HalfMSELoss",
     "Hardtanh",
     "HuberLoss",
     "Identity",
@@ -45,6 +56,7 @@ __all__ = [
     "Mish",
     "Module",
     "NLLLoss",
+    "PoissonNLLLoss",
     "ReLU",
     "Sequential",
     "SiLU",

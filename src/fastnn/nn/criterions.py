@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import backend
 from ..arguments import choice, integer, number
-from ..checks import floating
+from ..checks import floating, row_weights
 from .module import Array, Described
 
 REDUCTIONS = ("mean", "sum", "batchmean")
@@ -64,24 +64,29 @@ class Criterion(Described):
     def __init__(self, reduction: str = "mean") -> None:
         self.reduction = choice(type(self).__name__, "reduction", reduction, REDUCTIONS)
 
-    def forward(self, input: Array, target: Any) -> float:
-        """The loss, kept as `self.output`."""
-        self.output = output = self.update_output(input, target)
+    def forward(self, input: Array, target: Any, sample_weight: Any = None) -> float:
+        """The loss, kept as `self.output`.
+
+        With weights (N,) of the samples, that of a row counts so many times, in what the sum is divided by too.
+        """
+        weights = () if sample_weight is None else (sample_weight,)
+        self.output = output = self.update_output(input, target, *weights)
         return output
 
-    def __call__(self, input: Array, target: Any) -> float:
-        return self.forward(input, target)
+    def __call__(self, input: Array, target: Any, sample_weight: Any = None) -> float:
+        return self.forward(input, target, sample_weight)
 
-    def backward(self, input: Array, target: Any) -> Array:
+    def backward(self, input: Array, target: Any, sample_weight: Any = None) -> Array:
         """The gradient of the loss by `input`, kept as `self.grad_input`."""
-        self.grad_input = grad_input = self.update_grad_input(input, target)
+        weights = () if sample_weight is None else (sample_weight,)
+        self.grad_input = grad_input = self.update_grad_input(input, target, *weights)
         return grad_input
 
-    def update_output(self, input: Array, target: Any) -> float:
-        """Hook: the loss."""
+    def update_output(self, input: Array, target: Any, sample_weight: Any = None) -> float:
+        """Hook: the loss. Weights are given where the caller of `forward` gave some."""
         raise NotImplementedError(f"{type(self).__name__}: expected update_output or forward in the class, got neither")
 
-    def update_grad_input(self, input: Array, target: Any) -> Array:
+    def update_grad_input(self, input: Array, target: Any, sample_weight: Any = None) -> Array:
         """Hook: the gradient of the loss by `input`."""
         raise NotImplementedError(
             f"{type(self).__name__}: expected update_grad_input or backward in the class, got neither"
@@ -101,24 +106,41 @@ class _Elementwise(Criterion):
     def constant(self) -> float:
         return 0.0
 
-    def update_output(self, input: Array, target: Array) -> float:
-        total: float = backend.ops.loss_forward(self.operation, input, target, self.constant)
-        return total / self.divisor(input)
+    def update_output(self, input: Array, target: Array, sample_weight: Any = None) -> float:
+        weights = _weights(self, input, sample_weight)
+        total: float = backend.ops.loss_forward(self.operation, input, target, self.constant, weights)
+        divisor = self.divisor(input, weights)
+        return total / divisor if divisor else math.nan
 
-    def update_grad_input(self, input: Array, target: Array) -> Array:
-        return backend.ops.loss_backward(self.operation, input, target, 1 / self.divisor(input), self.constant)
+    def update_grad_input(self, input: Array, target: Array, sample_weight: Any = None) -> Array:
+        weights = _weights(self, input, sample_weight)
+        divisor = self.divisor(input, weights)
+        scale = 1 / divisor if divisor else 0.0
+        return backend.ops.loss_backward(self.operation, input, target, scale, self.constant, weights)
 
     def lower(self, tape: Any, input: Any) -> None:
         tape.watch(self, *self.config_names)
         tape.elementwise_loss(input, self.operation, self.constant, self.reduction)
 
-    def divisor(self, input: Array) -> int:
+    def divisor(self, input: Array, weights: Array | None) -> float:
         """What the reduction divides the sum by; 1 for an empty batch."""
-        if self.reduction == "mean":
-            return np.size(input) or 1
-        if self.reduction == "batchmean":
-            return (np.shape(input) or (1,))[0] or 1
-        return 1
+        if self.reduction == "sum" or not np.size(input):
+            return 1
+        elements = np.size(input) // _rows(input, None) if self.reduction == "mean" else 1
+        return _rows(input, weights) * elements
+
+
+def _weights(criterion: Criterion, input: Any, sample_weight: Any) -> Array | None:
+    """The weights of the rows of the input as float64."""
+    if sample_weight is None:
+        return None
+    weights: Array = row_weights(type(criterion).__name__, sample_weight, (np.shape(input) or (1,))[0])
+    return weights
+
+
+def _rows(input: Any, weights: Array | None) -> float:
+    """How many rows there are, or the sum of their weights."""
+    return (np.shape(input) or (1,))[0] if weights is None else float(weights.sum())
 
 
 class MSELoss(_Elementwise):
@@ -147,6 +169,34 @@ class MSELoss(_Elementwise):
     """
 
     operation = "MSELoss"
+
+
+class HalfMSELoss(_Elementwise):
+    """Half the squared error: the reduction of (x - t)^2 / 2, whose gradient is x - t. One shape, any.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "batchmean"}
+
+    Raises
+    ------
+    TypeError, ValueError
+        An array is not floating, or the shapes differ.
+
+    Notes
+    -----
+    The squared error of scikit-learn's networks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import nn
+    >>> criterion, x, t = nn.HalfMSELoss(), np.array([[1.0, 2.0]]), np.array([[0.0, 4.0]])
+    >>> criterion.forward(x, t), criterion.backward(x, t)
+    (1.25, array([[ 0.5, -1. ]]))
+    """
+
+    operation = "HalfMSELoss"
 
 
 class L1Loss(_Elementwise):
@@ -240,6 +290,34 @@ class BCEWithLogitsLoss(_Elementwise):
     operation = "BCEWithLogitsLoss"
 
 
+class PoissonNLLLoss(_Elementwise):
+    """Negative log-likelihood of counts t whose expectation is exp(x): the reduction of exp(x) - t x.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "batchmean"}
+
+    Raises
+    ------
+    TypeError, ValueError
+        An array is not floating, or the shapes differ.
+
+    Notes
+    -----
+    log(t!), which does not depend on x, is left out. PyTorch's with its defaults, log_input=True and full=False.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import nn
+    >>> criterion, x, t = nn.PoissonNLLLoss(), np.array([[0.0, 0.0]]), np.array([[0.0, 4.0]])
+    >>> criterion.forward(x, t), criterion.backward(x, t)
+    (1.0, array([[ 0.5, -1.5]]))
+    """
+
+    operation = "PoissonNLLLoss"
+
+
 class _Classes(Criterion):
     """A loss of rows of class scores; `operation` is its name in the back end."""
 
@@ -261,19 +339,24 @@ class _Classes(Criterion):
             weight = weight.astype(input.dtype, copy=False)
         return weight, self.ignore_index
 
-    def update_output(self, input: Array, target: Any) -> float:
+    def update_output(self, input: Array, target: Any, sample_weight: Any = None) -> float:
         forward = getattr(backend.ops, self.operation + "_forward")
-        total, total_weight = forward(input, target, *self._options(input))
+        weights = _weights(self, input, sample_weight)
+        total, total_weight = forward(input, target, *self._options(input), row_weight=weights)
         if self.reduction == "sum" or len(input) == 0:
             return float(total)
-        divisor = len(input) if self.reduction == "batchmean" else total_weight
+        divisor = total_weight if self.reduction == "mean" else _rows(input, weights)
         return float(total / divisor) if divisor else math.nan
 
-    def update_grad_input(self, input: Array, target: Any) -> Array:
+    def update_grad_input(self, input: Array, target: Any, sample_weight: Any = None) -> Array:
         backward = getattr(backend.ops, self.operation + "_backward")
         weight, *others = self._options(input)
-        scale = None if self.reduction == "mean" else 1.0 if self.reduction == "sum" else 1 / max(len(input), 1)
-        return backward(input, target, scale, weight, *others)
+        weights = _weights(self, input, sample_weight)
+        scale = None if self.reduction == "mean" else 1.0
+        if self.reduction == "batchmean":
+            rows = _rows(input, weights)
+            scale = 1 / rows if rows else 0.0
+        return backward(input, target, scale, weight, *others, row_weight=weights)
 
     def lower(self, tape: Any, input: Any) -> None:
         tape.watch(self, *self.config_names)

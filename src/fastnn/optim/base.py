@@ -37,6 +37,10 @@ class Optimizer:
     state : dict
         Index of a parameter -> {"step": updates so far, name: array}, made at the first update. A parameter that is
         replaced by another array of the same shape and dtype keeps its state.
+    penalty : float
+        Weight decay as scikit-learn's `alpha` has it, for compiled steps, epochs and `Trainer`: the sum of the squares
+        of all parameters of two axes, times penalty / (2 rows), is added to the loss of a batch, and its gradient to
+        theirs; `rows` is their number, or the sum of their weights. 0 at first.
 
     Raises
     ------
@@ -59,6 +63,7 @@ class Optimizer:
 
     state_names: ClassVar[tuple[str, ...]] = ()  # every state array that some hyper-parameters ask for
     rules: ClassVar[dict[str, Any]] = {"lr": NON_NEGATIVE}  # hyper-parameter -> limits of a number, "flag" or "shares"
+    options: ClassVar[tuple[str, ...]] = ("penalty",)  # attributes besides `rules` that an update depends on
 
     lr: float
 
@@ -68,6 +73,7 @@ class Optimizer:
             raise TypeError(f"{type(self).__name__}: expected {expected}, got {type(model).__name__}")
         self.model = model
         self.state: dict[int, State] = {}
+        self.penalty = 0.0
         vars(self).update(self._checked(hyper_parameters))
 
     def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ arrays of a parameter, in the dtype of the parameter.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -112,6 +113,12 @@ class Adam(Optimizer):
     amsgrad : bool
         Use the largest v so far in place of v.
 
+    Attributes
+    ----------
+    eps_hat : bool
+        True: eps is added to sqrt(v) instead, before the correction, as in scikit-learn and in the last lines of the
+        paper's section 2. False at first.
+
     Raises
     ------
     TypeError, ValueError
@@ -140,6 +147,7 @@ class Adam(Optimizer):
         "weight_decay": NON_NEGATIVE,
         "amsgrad": "flag",
     }
+    options: ClassVar[tuple[str, ...]] = (*Optimizer.options, "eps_hat")
     _decoupled = False
     betas: tuple[float, float]
     eps: float
@@ -156,6 +164,11 @@ class Adam(Optimizer):
         amsgrad: bool = False,
     ) -> None:
         super().__init__(model, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
+        self.eps_hat = False
+
+    def _eps(self, step: int) -> float:
+        """What is added to the root of v' at a step."""
+        return self.eps / math.sqrt(1 - self.betas[1] ** step) if self.eps_hat else self.eps
 
     def _state_names(self) -> Sequence[str]:
         return self.state_names if self.amsgrad else self.state_names[:2]
@@ -169,7 +182,7 @@ class Adam(Optimizer):
             state["max_exp_avg_sq"] if self.amsgrad else None,
             self.lr,
             *self.betas,
-            self.eps,
+            self._eps(state["step"]),
             self.weight_decay,
             self._decoupled,
             state["step"],
@@ -180,6 +193,7 @@ class Adam(Optimizer):
         if self.amsgrad or len(steps) != 1:
             return False
         means, squares = _by_index(states, "exp_avg"), _by_index(states, "exp_avg_sq")
+        step = steps.pop() + 1
         return backend.ops.adam_updates(
             params,
             grads,
@@ -187,14 +201,14 @@ class Adam(Optimizer):
             squares,
             self.lr,
             *self.betas,
-            self.eps,
+            self._eps(step),
             self.weight_decay,
             self._decoupled,
-            steps.pop() + 1,
+            step,
         )
 
     def native(self) -> tuple[str, tuple[float, ...]] | None:
-        numbers = self.lr, *self.betas, self.eps, self.weight_decay, self._decoupled
+        numbers = self.lr, *self.betas, self.eps, self.weight_decay, self._decoupled, self.eps_hat
         return ("adam", numbers) if type(self) in (Adam, AdamW) else None
 
 

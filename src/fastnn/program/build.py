@@ -12,7 +12,7 @@ from .. import backend
 from ..nn import Criterion, Module
 from ..optim import Optimizer
 from .recorder import INPUT, OUTPUT, Array, Place, Unsuited, Value, numbered
-from .tape import Tape, compilable
+from .tape import CHUNK, LABEL, Tape, compilable
 
 # Which number of an instruction that updates is the parameter's.
 UPDATES = {"linear_backward_params": 2, "column_sums": 1, "update": 0}
@@ -38,8 +38,10 @@ def check(model: Module, criterion: Criterion | None = None, optimizer: Optimize
         raise TypeError(f"compile: expected an optimizer with a compiled form, got {type(optimizer).__name__}")
 
 
-def training_program(model: Module, criterion: Criterion, optimizer: Optimizer, x: Array, target_rows: bool) -> Any:
-    """The program of a step on rows like those of x.
+def training_program(
+    model: Module, criterion: Criterion, optimizer: Optimizer, x: Array, target_rows: bool, weighted: bool
+) -> Any:
+    """The program of a step on rows like those of x, with weights or without.
 
     Raises
     ------
@@ -48,7 +50,8 @@ def training_program(model: Module, criterion: Criterion, optimizer: Optimizer, 
     """
     parameters = model.parameters()
     _apart(parameters)
-    tape = Tape(x.dtype, {id(array): number for number, array in enumerate(parameters)}, target_rows)
+    tape = Tape(x.dtype, {id(array): number for number, array in enumerate(parameters)}, target_rows, weighted)
+    squares = _square_sums(tape, parameters, optimizer.penalty)
     output = tape.layer(model, tape.input(x.shape[1:]))
     compilable(criterion)
     criterion.lower(tape, output)
@@ -57,7 +60,7 @@ def training_program(model: Module, criterion: Criterion, optimizer: Optimizer, 
     if len(trained) != len(parameters) or not parameters:
         raise Unsuited  # a parameter that no gradient reaches
     states, firsts = _states(optimizer, parameters)
-    gathers = Place(per_row=_bytes(x)), Place(per_row=_target_bytes(tape, output))
+    gathers = Place(per_row=_bytes(x)), Place(per_row=_target_bytes(tape, output)), Place(per_row=8 * weighted)
     _prepend_gathers(tape, gathers)
     wanted = optimizer._state_names()
     slots = [
@@ -68,33 +71,36 @@ def training_program(model: Module, criterion: Criterion, optimizer: Optimizer, 
     numbers, program = _program(tape, x, output, extra)
     kind, scalars = _native(optimizer)
     loss = tape.loss
-    watched_scalars = [(vars(optimizer), name, vars(optimizer).get(name)) for name in optimizer.rules]
+    penalised = optimizer.penalty != 0
 
     def rescale() -> Any:
-        if list(optimizer._state_names()) != list(wanted) or optimizer.native() is None:
+        other = list(optimizer._state_names()) != list(wanted) or (optimizer.penalty != 0) != penalised
+        if other or optimizer.native() is None:
             return None
-        return _native(optimizer)[1], [(vars(optimizer), name, vars(optimizer).get(name)) for name in optimizer.rules]
+        return _native(optimizer)[1], optimizer.penalty, _read(optimizer)
 
     program.train_with(
         [tuple(numbers[id(array)] for array in slot) for slot in slots],
+        [(numbers[id(sums)], array.size) for array, sums in zip(parameters, squares, strict=True)],
         states,
         firsts,
         kind,
         scalars,
-        watched_scalars,
+        optimizer.penalty,
+        _read(optimizer),
         rescale,
         tape.masks,
         tape.counters,
         loss.reduction,
         loss.classes,
         loss.rows,
+        weighted,
         loss.ignore_index,
         loss.size,
         numbers[id(loss.weight)],
         numbers[id(loss.losses)],
         numbers[id(tape.hits)],
-        numbers[id(gathers[0])],
-        numbers[id(gathers[1])],
+        *(numbers[id(place)] for place in gathers),
     )
     program.watch([(vars(optimizer), "state", optimizer.state), (vars(optimizer), "model", optimizer.model)])
     program.watch([(optimizer.state, number, state) for number, state in enumerate(states)])
@@ -109,6 +115,23 @@ def _native(optimizer: Optimizer) -> tuple[str, tuple[float, ...]]:
     return native
 
 
+def _read(optimizer: Optimizer) -> list[tuple[dict[str, Any], str, Any]]:
+    """What the numbers of an update are made of, to be watched."""
+    attributes = vars(optimizer)
+    return [(attributes, name, attributes.get(name)) for name in (*optimizer.rules, *optimizer.options)]
+
+
+def _square_sums(tape: Tape, parameters: list[Array], penalty: float) -> list[Place | None]:
+    """Where the squares of each parameter are summed up, chunk by chunk; None for what the penalty leaves out."""
+    places: list[Place | None] = []
+    for array in parameters:
+        sums = Place(fixed=LABEL * -(-array.size // CHUNK)) if penalty and array.ndim >= 2 else None
+        if sums is not None:
+            tape._emit("square_sums", array, sums, numbers=(array.size,))
+        places.append(sums)
+    return places
+
+
 def _bytes(x: Array) -> int:
     return x.dtype.itemsize * int(np.prod(x.shape[1:]))
 
@@ -118,7 +141,7 @@ def _target_bytes(tape: Tape, output: Value) -> int:
     return tape.dtype.itemsize * output.size if tape.loss.rows else 8
 
 
-def _prepend_gathers(tape: Tape, gathers: tuple[Place, Place]) -> None:
+def _prepend_gathers(tape: Tape, gathers: tuple[Place, ...]) -> None:
     """Rows that are picked in any order are copied together first; labels by who sets up the step."""
     code, tape.code = tape.code, []
     tape._emit("gather", gathers[0], numbers=(gathers[0].per_row, 0))

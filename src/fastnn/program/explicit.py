@@ -17,29 +17,58 @@ CLASS_LOSSES = CrossEntropyLoss, NLLLoss  # whose targets may be rows (N, C) ins
 OnSteps = Callable[[int], object] | None  # called now and then with the number of steps since
 
 
-def train_step(model: Module, criterion: Criterion, optimizer: Optimizer, x: Any, y: Any) -> tuple[float, Array]:
-    """One step of training: the loss, and the output before it. A step that raises has not moved the parameters."""
+def train_step(
+    model: Module, criterion: Criterion, optimizer: Optimizer, x: Any, y: Any, sample_weight: Any = None
+) -> tuple[float, float, Array]:
+    """One step of training: the loss, the penalty that is part of it, and the output before the step.
+
+    A step that raises has not moved the parameters.
+    """
+    weights = () if sample_weight is None else (sample_weight,)
     output = model.forward(x)
     try:
-        loss = criterion.forward(output, y)
-        grad_output = criterion.backward(output, y)
+        loss = criterion.forward(output, y, *weights)
+        grad_output = criterion.backward(output, y, *weights)
         model.zero_grad()
         accumulate(model, x, grad_output)
+        penalty = _penalize(model, optimizer.penalty, len(output) if sample_weight is None else np.sum(sample_weight))
         optimizer.step()
     except Exception:
         model.undo_output()
         raise
-    return loss, output
+    return loss + penalty, penalty, output
+
+
+def _penalize(model: Module, penalty: float, rows: float) -> float:
+    """penalty / (2 rows) times the squares of the parameters that have two axes; its gradient is added to theirs."""
+    if penalty == 0:
+        return 0.0
+    share, total = np.float64(penalty) / rows, 0.0
+    for param, grad in zip(model.parameters(), model.grad_parameters(), strict=True):
+        if param.ndim >= 2:
+            total += float(np.square(param, dtype=np.float64).sum())
+            grad += float(share) * param
+    return float(share / 2 * total)
 
 
 def train_epoch(
-    model: Module, criterion: Criterion, optimizer: Optimizer, loader: Any, on_steps: OnSteps = None
+    model: Module,
+    criterion: Criterion,
+    optimizer: Optimizer,
+    loader: Any,
+    on_steps: OnSteps = None,
+    penalties: list[float] | None = None,
 ) -> tuple[Array, int, int]:
-    """A step on every batch of a loader: their losses; how many rows of classes were right, and of how many."""
+    """A step on every batch of a loader: their losses; how many rows of classes were right, and of how many.
+
+    The penalty in each loss goes to the list `penalties`.
+    """  # fmt: skip
     losses, hits, counted = [], 0, 0
-    for x, y in loader:
-        loss, output = train_step(model, criterion, optimizer, x, y)
+    for x, y, *weights in loader:
+        loss, penalty, output = train_step(model, criterion, optimizer, x, y, *weights)
         losses.append(loss)
+        if penalties is not None:
+            penalties.append(penalty)
         right, rows = count_hits(criterion, output, y)
         hits, counted = hits + right, counted + rows
         if on_steps is not None:

@@ -36,7 +36,7 @@ WAITS = {
     "params": {"rows", "across"},
     "update": {"rows", "across", "sums"},
 }
-INPUT, TARGET, OUTPUT = Place(), Place(), Place()  # what a run fills in
+INPUT, TARGET, OUTPUT, WEIGHTS = Place(), Place(), Place(), Place()  # what a run fills in
 Operand = Place | Array | None
 Numbers = tuple[int, ...]
 
@@ -89,6 +89,8 @@ class Recorder:
         Number of a parameter in the optimiser's order by the id of its array; without it nothing is trained.
     target_rows : bool
         Whether the targets are rows rather than labels.
+    weighted : bool
+        Whether the rows have weights.
     packing : bool
         Whether weights never change, so that products read packed copies.
     """
@@ -96,6 +98,7 @@ class Recorder:
     dtype: np.dtype[Any]
     numbers: dict[int, int] | None = None
     target_rows: bool = False
+    weighted: bool = False
     packing: bool = False
     code: list[Instruction] = field(default_factory=list)
     masks: list[Any] = field(default_factory=list)  # dropout layers, whose key and step are read
@@ -225,16 +228,17 @@ class Recorder:
 
 def numbered(tape: Recorder, extra: list[Operand]) -> tuple[dict[int, int], list[Place], list[Array]]:
     """The number of each place and array in a program's table by id, the places of the arena, the arrays."""
-    numbers = {id(None): 0, id(INPUT): 1, id(TARGET): 2, id(OUTPUT): 3}
+    numbers = {id(place): number for number, place in enumerate((None, INPUT, TARGET, OUTPUT, WEIGHTS))}
+    filled = len(numbers)
     places: list[Place] = []
     arrays: list[Array] = []
     operands = [operand for instruction in tape.code for operand in instruction.operands] + extra
     for operand in operands:
         if id(operand) not in numbers and isinstance(operand, Place):
-            numbers[id(operand)] = 4 + len(places)
+            numbers[id(operand)] = filled + len(places)
             places.append(operand)
     for operand in operands:
         if id(operand) not in numbers and isinstance(operand, np.ndarray):
-            numbers[id(operand)] = 4 + len(places) + len(arrays)
+            numbers[id(operand)] = filled + len(places) + len(arrays)
             arrays.append(operand)
     return numbers, places, arrays

@@ -27,6 +27,8 @@ class Step:
     ----------
     model, criterion, optimizer
         What is trained, and how; they cannot be assigned.
+    penalties : ndarray, shape (batches,), float64
+        The penalty (see `fastnn.optim.Optimizer`) that is part of each loss of the last epoch.
     """
 
     def __init__(self, model: Module, criterion: Criterion, optimizer: Optimizer) -> None:
@@ -35,9 +37,10 @@ class Step:
         self._programs: list[Any] = []  # the one used last is the first
         self._run: Callable[[Any, Any], float | None] = _none
         self._native = backend.ops
+        self.penalties = np.zeros(0)
         self._building = threading.RLock()  # a signal handler may take a step inside an epoch
 
-    def __call__(self, x: Any, y: Any) -> float:
+    def __call__(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """Train on one batch.
 
         Parameters
@@ -46,6 +49,8 @@ class Step:
             Samples.
         y : ndarray
             Targets, as the criterion takes them.
+        sample_weight : array-like, shape (N,), optional
+            Weights of the samples: the loss and its gradient are weighted means, as `Criterion.forward` says.
 
         Returns
         -------
@@ -57,19 +62,19 @@ class Step:
         TypeError, ValueError, IndexError
             As the layers and the criterion raise them; nothing has changed then.
         """
-        if backend.ops is self._native:
+        if sample_weight is None and backend.ops is self._native:
             loss = self._run(x, y)
             if loss is not None:
                 return loss
-        return self._other(x, y)
+        return self._other(x, y, sample_weight)
 
-    def _other(self, x: Any, y: Any) -> float:
+    def _other(self, x: Any, y: Any, sample_weight: Any) -> float:
         """A step where the program used last does not fit."""
         loss: float | None = None
-        if (arrays := self._arrays(x, y)) is not None:
-            loss = self._by_program(*arrays, lambda program, x, y: program.step(x, y))
+        if (arrays := self._arrays(x, y, sample_weight)) is not None:
+            loss = self._by_program(*arrays, lambda program, x, y, weights: program.step(x, y, weights))
         if loss is None:
-            loss, _ = train_step(self.model, self.criterion, self.optimizer, x, y)
+            loss, *_ = train_step(self.model, self.criterion, self.optimizer, x, y, sample_weight)
         return loss
 
     @property
@@ -92,6 +97,9 @@ class Step:
         shuffle: bool = True,
         rng: np.random.Generator | int | None = None,
         drop_last: bool = False,
+        *,
+        order: Any = None,
+        sample_weight: Any = None,
     ) -> Array:
         """Train on all rows, batch by batch, in one native call.
 
@@ -109,6 +117,10 @@ class Step:
             Where the order comes from.
         drop_last : bool
             Whether to leave out a last batch of fewer rows.
+        order : array of int, optional
+            The numbers of the rows to train on, in this order, in place of shuffling.
+        sample_weight : array-like, shape (N,), optional
+            Weights of the samples.
 
         Returns
         -------
@@ -122,24 +134,28 @@ class Step:
         KeyboardInterrupt
             At the latest 0.05 seconds and a step after Ctrl-C. The steps that are done stay done.
         """
-        return self.run_epoch(batches(X, Y, batch_size, shuffle, rng, drop_last))[0]
+        shuffle = shuffle and order is None
+        return self.run_epoch(batches(X, Y, batch_size, shuffle, rng, drop_last, order, sample_weight))[0]
 
     def run_epoch(self, loader: Any, on_steps: OnSteps = None) -> tuple[Array, int, int]:
         """One pass over the batches of a loader: their losses; how many rows of classes were right, and of how many."""
         done: Any = None
-        if len(loader) and (arrays := self._arrays(loader.X, loader.Y)) is not None:
+        if len(loader) and (arrays := self._arrays(loader.X, loader.Y, loader.sample_weight)) is not None:
             before = loader.rng.bit_generator.state if loader.shuffle else None
-            order = loader.rng.permutation(len(loader.X)) if loader.shuffle else None
-            size, drop = min(loader.batch_size, len(loader.X)), loader.drop_last
-            done = self._by_program(*arrays, lambda program, x, y: program.epoch(x, y, order, size, drop, on_steps))
+            order = loader.next_order()
+            more = order, min(loader.batch_size, loader.rows), loader.drop_last, on_steps
+            done = self._by_program(*arrays, lambda program, *arrays: program.epoch(*arrays, *more))
             if done is None and before is not None:
                 loader.rng.bit_generator.state = before
         if done is None:
-            done = train_epoch(self.model, self.criterion, self.optimizer, loader, on_steps)
-        result: tuple[Array, int, int] = done
-        return result
+            found: list[float] = []
+            losses, *counts = train_epoch(*self._parts, loader, on_steps, found)
+            done = losses, np.array(found), *counts
+        losses, penalties, hits, counted = done
+        self.penalties = np.zeros(len(losses)) if penalties is None else penalties
+        return losses, hits, counted
 
-    def _arrays(self, x: Any, y: Any) -> tuple[Array, Array] | None:
+    def _arrays(self, x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array | None] | None:
         """Batch and targets as a program takes them, if that changes no number; None: the explicit loop takes them."""
         if backend.backend() != "native" or type(x) is not np.ndarray or x.ndim == 0 or len(x) == 0:
             return None
@@ -150,23 +166,28 @@ class Step:
         class_rows = y.ndim == 2 and isinstance(self.criterion, CLASS_LOSSES)
         if not labels and not (y.dtype.kind in "biuf" and (class_rows or y.dtype == x.dtype)):
             return None
-        return np.ascontiguousarray(x), np.ascontiguousarray(y, np.int64 if labels else x.dtype)
+        if weights is not None:
+            weights = np.asarray(weights)
+            if weights.dtype.kind not in "biuf" or weights.shape != x.shape[:1]:
+                return None
+            weights = np.ascontiguousarray(weights, np.float64)
+        return np.ascontiguousarray(x), np.ascontiguousarray(y, np.int64 if labels else x.dtype), weights
 
-    def _by_program(self, x: Array, y: Array, run: Callable[[Any, Array, Array], Any]) -> Any:
+    def _by_program(self, x: Array, y: Array, weights: Array | None, run: Callable[..., Any]) -> Any:
         """What a program that fits makes of the arrays: one that is there, or a new one; None where none can."""
         with self._building:
             if self._native is not backend.ops:
                 self._programs, self._native = [], backend.ops
             for program in self._programs:
-                result = run(program, x, y)
+                result = run(program, x, y, weights)
                 if result is not None:
                     return self._chosen(program, result)
             before = dict(self.optimizer.state)
             try:
-                program = training_program(self.model, self.criterion, self.optimizer, x, y.dtype.kind == "f")
+                program = training_program(*self._parts, x, y.dtype.kind == "f", weights is not None)
             except Unsuited:
                 return None
-            result = run(program, x, y)
+            result = run(program, x, y, weights)
             if result is not None:
                 return self._chosen(program, result)
             self.optimizer.state.clear()  # nothing was done: new states would no longer count as new

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import backend, nn
 from ..nn.criterions import REDUCTIONS
-from .recorder import TARGET, Array, Loss, Operand, Place, Recorder, Unsuited, Value
+from .recorder import TARGET, WEIGHTS, Array, Loss, Operand, Place, Recorder, Unsuited, Value
 
 LABEL = 8  # bytes of a label, of a loss
 ROWS = 1 << 40  # stands for the number of rows
@@ -291,7 +291,9 @@ class Tape(Recorder):
         self.loss = Loss(reduction, losses, input.size, rows=True, classes=False)
         dx = self._take(input.size)
         numbers = backend.ops.loss_kind(operation), input.size
-        self._emit("elementwise_loss", input.place, TARGET, losses, dx, numbers=numbers, scalars=(constant,))
+        name = "elementwise_row_loss" if self.weighted else "elementwise_loss"
+        self._emit(name, input.place, TARGET, losses, dx, numbers=numbers, scalars=(constant,))
+        self._weigh(losses, dx, input.size)
         self._go_back(dx)
 
     def class_loss(self, input: Value, operation: str, weight: Any, ignore_index: int, smoothing: float,
@@ -308,7 +310,13 @@ class Tape(Recorder):
         self._emit(operation, input.place, labels, rows, weight, self.loss.losses, dx,
                    numbers=(input.size, ignore_index), scalars=(smoothing,))  # fmt: skip
         self.ns += 4 * input.size / ELEMENTS_PER_NS
+        self._weigh(self.loss.losses, dx, input.size)
         self._go_back(dx)
+
+    def _weigh(self, losses: Place, dx: Place, size: int) -> None:
+        """Losses and gradients of rows, times the weights of the rows."""
+        if self.weighted:
+            self._emit("weigh_rows", WEIGHTS, losses, dx, numbers=(size,))
 
     def _reduces(self, reduction: str) -> None:
         """Raise unless a program knows the reduction, which may have been assigned unchecked."""

@@ -9,6 +9,7 @@ from .elementwise import _sigmoid, log_softmax_forward, softmax_forward
 
 LOSS = {
     "MSELoss": (lambda x, t, a: (x - t) ** 2, lambda x, t, a: 2 * (x - t)),
+    "HalfMSELoss": (lambda x, t, a: 0.5 * (x - t) ** 2, lambda x, t, a: x - t),
     "L1Loss": (lambda x, t, a: np.abs(x - t), lambda x, t, a: np.sign(x - t)),
     "HuberLoss": (
         lambda x, t, a: np.where(np.abs(x - t) <= a, 0.5 * (x - t) ** 2, a * (np.abs(x - t) - 0.5 * a)),
@@ -18,6 +19,7 @@ LOSS = {
         lambda x, t, a: np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x))),
         lambda x, t, a: _sigmoid(x) - t,
     ),
+    "PoissonNLLLoss": (lambda x, t, a: np.exp(x) - t * x, lambda x, t, a: np.exp(x) - t),
     "ProbabilityNLL": (
         lambda x, t, a: -t * np.log(np.clip(x, a, 1 - a)),
         lambda x, t, a: -t / np.clip(x, a, 1 - a),
@@ -26,35 +28,46 @@ LOSS = {
 
 
 @np.errstate(all="ignore")
-def loss_forward(name, input, target, a=0.0):
-    """The sum over all elements of an elementwise loss, one of LOSS with its constant a, as a float."""
+def loss_forward(name, input, target, a=0.0, row_weight=None):
+    """The sum over all elements of an elementwise loss, one of LOSS with its constant a, as a float.
+
+    row_weight (N,) is the weights of the rows, float64.
+    """
     input, target = checks.elementwise(name, input=input, target=target)
-    return float(LOSS[name][0](input, target, a).sum(dtype=np.float64))
+    losses = LOSS[name][0](input, target, a)
+    return float((losses if row_weight is None else _by_row(row_weight, losses)).sum(dtype=np.float64))
+
+
+def _by_row(row_weight, array):
+    """Rows times their weights, in float64."""
+    return array * row_weight.reshape(-1, *[1] * (array.ndim - 1))
 
 
 @np.errstate(all="ignore")
-def loss_backward(name, input, target, scale, a=0.0):
-    """scale times the derivative of the elementwise loss by its input."""
+def loss_backward(name, input, target, scale, a=0.0, row_weight=None):
+    """scale times the derivative of the elementwise loss by its input, times the weight of the row."""
     input, target = checks.elementwise(name, input=input, target=target)
-    return (scale * LOSS[name][1](input, target, a)).astype(input.dtype)
+    grad = scale * LOSS[name][1](input, target, a)
+    return (grad if row_weight is None else _by_row(row_weight, grad)).astype(input.dtype)
 
 
-def _class_weights(input, labels, rows, weight, ignore_index, smoothing=0.0):
+def _class_weights(input, labels, rows, weight, ignore_index, smoothing=0.0, row_weight=None):
     """q (N, C): the weight of every class in the loss -sum(q log p) of a row; and the total weight of the batch.
 
     Labels: q = w (1 - s) at the label and w s / C everywhere, 0 in ignored rows; the total is the sum of the labels'
-    w. Rows t: q = w (t (1 - s) + s / C); the total is N. As in PyTorch.
+    w. Rows t: q = w (t (1 - s) + s / C); the total is N. As in PyTorch. All of it times the weights of the rows.
     """
     n, c = input.shape
+    each = np.ones(n) if row_weight is None else row_weight
     w = np.ones(c) if weight is None else weight.astype(np.float64)
     spread = smoothing / max(c, 1)
     if labels is None:
-        return w * (rows * (1 - smoothing) + spread), float(n)
+        return each[:, None] * w * (rows * (1 - smoothing) + spread), float(each.sum())
     used = labels != ignore_index
     safe = np.where(used, labels, 0)
     q = np.tile(w * spread, (n, 1))
     q[np.arange(n), safe] += w[safe] * (1 - smoothing)
-    return np.where(used[:, None], q, 0), float(np.where(used, w[safe], 0).sum())
+    return each[:, None] * np.where(used[:, None], q, 0), float((each * np.where(used, w[safe], 0)).sum())
 
 
 def _mean(total_weight):
@@ -67,44 +80,44 @@ def _weighted(q, scores):
 
 
 @np.errstate(all="ignore")
-def nll_forward(input, target, weight=None, ignore_index=-100):
+def nll_forward(input, target, weight=None, ignore_index=-100, row_weight=None):
     """Negative log-likelihood of log-probabilities (N, C) -> total loss, total weight (floats).
 
-    The target is labels (N,) or rows (N, C).
+    The target is labels (N,) or rows (N, C); row_weight (N,) is the weights of the rows, float64.
     """
     input, labels, rows, weight = checks.classes("NLLLoss", input, target, weight, ignore_index)
-    q, total_weight = _class_weights(input, labels, rows, weight, ignore_index)
+    q, total_weight = _class_weights(input, labels, rows, weight, ignore_index, 0.0, row_weight)
     return float(-_weighted(q, input.astype(np.float64)).sum()), total_weight
 
 
 @np.errstate(all="ignore")
-def nll_backward(input, target, scale, weight=None, ignore_index=-100):
+def nll_backward(input, target, scale, weight=None, ignore_index=-100, row_weight=None):
     """scale times the derivative of the total of `nll_forward` by its input (N, C).
 
     None for a scale is one over the total weight, 0 where that is 0.
     """
     input, labels, rows, weight = checks.classes("NLLLoss", input, target, weight, ignore_index)
-    q, total_weight = _class_weights(input, labels, rows, weight, ignore_index)
+    q, total_weight = _class_weights(input, labels, rows, weight, ignore_index, 0.0, row_weight)
     scale = _mean(total_weight) if scale is None else scale
     return (-scale * q).astype(input.dtype)
 
 
 @np.errstate(all="ignore")
-def cross_entropy_forward(input, target, weight=None, ignore_index=-100, label_smoothing=0.0):
+def cross_entropy_forward(input, target, weight=None, ignore_index=-100, label_smoothing=0.0, row_weight=None):
     """Negative log-likelihood of the softmax of scores (N, C) -> total loss, total weight (floats)."""
     input, labels, rows, weight = checks.classes("CrossEntropyLoss", input, target, weight, ignore_index)
-    q, total_weight = _class_weights(input, labels, rows, weight, ignore_index, label_smoothing)
+    q, total_weight = _class_weights(input, labels, rows, weight, ignore_index, label_smoothing, row_weight)
     return float(-_weighted(q, log_softmax_forward(input.astype(np.float64))).sum()), total_weight
 
 
 @np.errstate(all="ignore")
-def cross_entropy_backward(input, target, scale, weight=None, ignore_index=-100, label_smoothing=0.0):
+def cross_entropy_backward(input, target, scale, weight=None, ignore_index=-100, label_smoothing=0.0, row_weight=None):
     """scale times the derivative of the total of `cross_entropy_forward`: softmax(x) sum(q) - q in each row.
 
     None for a scale as in `nll_backward`.
     """
     input, labels, rows, weight = checks.classes("CrossEntropyLoss", input, target, weight, ignore_index)
-    q, total_weight = _class_weights(input, labels, rows, weight, ignore_index, label_smoothing)
+    q, total_weight = _class_weights(input, labels, rows, weight, ignore_index, label_smoothing, row_weight)
     scale = _mean(total_weight) if scale is None else scale
     total = q.sum(axis=1, keepdims=True)
     grad = softmax_forward(input.astype(np.float64)) * total - q
