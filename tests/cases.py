@@ -164,10 +164,9 @@ LAYERS = [
 
 CRITERIONS = [
     *(Criterion(f"{name}({arguments}reduction='{reduction}')", target,
-                torch=reduction != "batchmean" and name != "HalfMSELoss")
-      for name, arguments, target in (("MSELoss", "", "float"), ("HalfMSELoss", "", "float"), ("L1Loss", "", "float"),
-                                      ("HuberLoss", "", "float"), ("HuberLoss", "delta=0.6, ", "float"),
-                                      ("BCEWithLogitsLoss", "", "unit"), ("PoissonNLLLoss", "", "unit"))
+                torch=reduction != "batchmean")
+      for name, arguments, target in (("MSELoss", "", "float"), ("L1Loss", "", "float"), ("HuberLoss", "", "float"),
+                                      ("HuberLoss", "delta=0.6, ", "float"), ("BCEWithLogitsLoss", "", "unit"))
       for reduction in ("mean", "sum", "batchmean")),
     *(Criterion(f"{name}({arguments}reduction='{reduction}')", target, log=name == "NLLLoss",
                 torch=reduction != "batchmean" and (name, target) != ("NLLLoss", "rows"))
@@ -178,6 +177,9 @@ CRITERIONS = [
       for reduction in ("mean", "sum", "batchmean")),
     Criterion("NLLLoss(ignore_index=2)", "labels", log=True),
     Criterion("CrossEntropyLoss(weight=W, ignore_index=2)", "labels"),
+    *(Criterion(f"{name}(reduction='{reduction}')", target, torch=name != "HalfMSELoss" and reduction != "batchmean")
+      for name, target in (("HalfMSELoss", "float"), ("PoissonNLLLoss", "unit"))
+      for reduction in ("mean", "sum", "batchmean")),
 ]  # fmt: skip
 
 OPTIMIZERS = [
