@@ -6,6 +6,7 @@ raises one line otherwise: `TypeError` for the wrong type, `ValueError` for a va
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 from collections.abc import Sequence
@@ -43,7 +44,10 @@ def number(
     """`value` as a finite float with low <= value <= high and above < value < below, where they are given."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{where}: expected {name} as a real number, got {_shown(value)}")
-    real = float(value)
+    try:
+        real = float(value)
+    except OverflowError:  # an int of 400 digits, say
+        real = math.inf
     if not math.isfinite(real):
         raise ValueError(f"{where}: expected a finite {name}, got {value}")
     if (
@@ -75,10 +79,10 @@ def choice(where: str, name: str, value: Any, options: Sequence[str]) -> str:
 
 def float_dtype(where: str, dtype: Any) -> np.dtype[Any]:
     """`dtype` as np.dtype, float32 or float64."""
-    try:
-        checked = np.dtype(dtype)
-    except TypeError:
-        checked = np.dtype(object)
+    checked = np.dtype(object)
+    if not isinstance(dtype, str) or dtype.lstrip("<>=|").isalnum():  # NumPy parses other texts as Python
+        with contextlib.suppress(TypeError, ValueError):
+            checked = np.dtype(dtype)
     if dtype is None or checked not in FLOATS:
         raise TypeError(f"{where}: expected dtype float32 or float64, got {dtype!r}")
     return checked

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ARCHITECTURE = "fastnn.architecture"
 MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors library
 MAX_EXCESS = 1 << 20  # parameters: layers may be described that have none, such as BatchNorm1d(8, affine=False)
+MAX_ERROR = 500  # letters
 MAX_AXES = 32  # as many as every NumPy release allows
 DTYPES = {
     "F64": "<f8",
@@ -53,7 +54,7 @@ def save(model: Module, path: PathLike, metadata: Mapping[str, str] | None = Non
     Parameters
     ----------
     model : fastnn.nn.Module
-        A model of fastnn's own layers.
+        A model of fastnn's own layers. One that is used in two places is loaded as two layers with equal parameters.
     path : str or path
         The file. It is written beside and then put in place: an error, a full disk or a crash leaves an earlier file
         as it was.
@@ -123,8 +124,14 @@ def build(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str], name: 
         model = nn.from_config(config)
         model.load_state_dict(tensors)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{name}: expected a model of fastnn's layers: {error}") from error
+        raise ValueError(f"{name}: expected a model of fastnn's layers: {_line(str(error))}") from error
     return model
+
+
+def _line(text: str) -> str:
+    """The text of an error as one short line: it may quote a name or a value of the file."""
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:MAX_ERROR])
+    return text if len(text) < MAX_ERROR else text[: MAX_ERROR - 3] + "..."
 
 
 def _layers(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -293,7 +300,7 @@ def load_tensors(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]
         metadata = header.pop("__metadata__", {})
         if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
             raise ValueError(f"{name}: expected metadata as an object of strings, got another value")
-        layout = {key: _entry(f"{name}: tensor {key!r}", entry) for key, entry in header.items()}
+        layout = {key: _entry(f"{name}: tensor {_short(key)}", entry) for key, entry in header.items()}
         _check_layout(name, layout, size - start)
         return {
             key: _read_tensor(name, file, start + begin, dtype, shape)
@@ -323,7 +330,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"duplicate key {twice!r}")
+        raise ValueError(f"duplicate key {_short(twice)}")
     return result
 
 
@@ -369,7 +376,9 @@ def _check_layout(name: str, layout: Mapping[str, tuple[int, int, str, tuple[int
     for key, (begin, end, *_) in sorted(layout.items(), key=lambda item: item[1][:2]):
         if begin != position:
             problem = "a gap" if begin > position else "an overlap"
-            raise ValueError(f"{name}: tensor {key!r}: expected data from byte {position}, got {problem} at {begin}")
+            raise ValueError(
+                f"{name}: tensor {_short(key)}: expected data from byte {position}, got {problem} at {begin}"
+            )
         position = end
     if position != size:
         raise ValueError(f"{name}: expected {position} bytes of data, got {size}")

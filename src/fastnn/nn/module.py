@@ -6,6 +6,7 @@ keeps its last input: whatever `backward` needs is computed from the input that 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -249,6 +250,36 @@ class Module(Described):
             _check_entry(where, name, value, targets[name])
         for name, value in values.items():
             targets[name][...] = value
+
+    def save(self, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
+        """Write the model to a safetensors file, which `fastnn.load` reads; the same as `fastnn.save(model, path)`.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, written beside and then put in place.
+        metadata : mapping of str to str, optional
+            What else to keep with the model.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        TypeError
+            Metadata are not strings, or the model has a layer that is not fastnn's own.
+
+        Examples
+        --------
+        >>> import os, tempfile, fastnn
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.safetensors")
+        ...     fastnn.nn.Linear(3, 2).save(path)
+        ...     fastnn.load(path)
+        Linear(in_features=3, out_features=2, bias=True)
+        """
+        from ..serialization import save
+
+        save(self, path, metadata)
 
     def _named_state(self) -> Iterator[tuple[str, Array]]:
         """Live parameters and buffers by name; a module that is used twice has two names, as in PyTorch."""

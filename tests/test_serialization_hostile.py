@@ -1,0 +1,150 @@
+"""Files whose architecture was damaged or made up: a model comes out, or one short line, and nothing large is built."""
+
+import copy
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+from cases import LAYERS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastnn
+from fastnn import nn, serialization
+from fastnn.serialization import ARCHITECTURE, save_tensors
+
+HELD = 1 << 24  # bytes that loading any of these small files may take; parameters that are not there may be a million
+
+
+def model():
+    return nn.Sequential(
+        nn.Linear(4, 3, rng=0), nn.BatchNorm1d(3), nn.LeakyReLU(0.3), nn.Sequential(nn.Dropout(0.25), nn.Flatten())
+    )
+
+
+MODEL = model()
+STATE, CONFIG = MODEL.state_dict(), MODEL.config()
+
+NUMBERS = st.one_of(
+    st.integers(-3, 9),
+    st.sampled_from([1 << 31, 1 << 63, 1 << 70, -(1 << 70), 10**400, 1e308, 1e-320, float("nan"), float("inf"), -0.0]),
+)
+SCALARS = st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=4))
+NAMES = st.sampled_from(["type", "modules", "in_features", "out_features", "num_features", "bias", "dtype", "p", "eps"])
+VALUES = st.one_of(
+    SCALARS,
+    st.sampled_from(["float16", "float64", ">f4", "f4,f4", "(2,)f4", "(", "V8", "Linear", "Sequential", "Module"]),
+    st.recursive(
+        SCALARS,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.text(max_size=2), inner, max_size=3),
+        max_leaves=6,
+    ),
+)
+
+
+def places(value, path=()):
+    """The paths of all values in a JSON value."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from places(inner, (*path, key))
+
+
+def replaced(value, path, by):
+    """A copy of the JSON value with another value at the path."""
+    if not path:
+        return by
+    value = copy.deepcopy(value)
+    inner = value
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = by
+    return value
+
+
+def load(path, text, tensors=STATE):
+    """The model, or None after an error, which has to be one short line with the name of the file."""
+    save_tensors(tensors, path, {ARCHITECTURE: text})
+    tracemalloc.start()
+    try:
+        return fastnn.load(path)
+    except ValueError as error:
+        line = str(error)
+        assert line.startswith(f"{path}: expected ") and line.isprintable() and len(line) < 700 + len(str(path))
+        return None
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < HELD
+
+
+@settings(max_examples=300)
+@given(path=st.sampled_from(list(places(CONFIG))), by=VALUES)
+def test_any_value_in_the_place_of_any_other(tmp_path_factory, path, by):
+    loaded = load(tmp_path_factory.mktemp("hostile") / "m", json.dumps(replaced(CONFIG, path, by)))
+    if loaded is not None:
+        assert list(loaded.state_dict()) == list(STATE)
+
+
+@settings(max_examples=200)
+@given(st.dictionaries(NAMES, VALUES, max_size=4), st.sampled_from(sorted({row.name for row in LAYERS})))
+def test_any_arguments_of_any_layer(tmp_path_factory, arguments, name):
+    path = tmp_path_factory.mktemp("hostile") / "m"
+    load(path, json.dumps({**arguments, "type": name}), {})
+    load(path, json.dumps({"type": "Sequential", "modules": [{**arguments, "type": name}]}), {})
+
+
+def test_every_changed_letter_of_the_architecture(tmp_path):
+    text, kept = json.dumps(CONFIG), 0
+    for place in range(len(text)):
+        for letter in {"", "0", "9", '"', "}", "]", ",", "\0", "é"} - {text[place]}:
+            kept += load(tmp_path / "m", text[:place] + letter + text[place + 1 :]) is not None
+    assert kept > 0  # another slope or another p is a model too
+
+
+@pytest.mark.parametrize("depth", [10, 100, 300, 900, 5000, 100_000])
+def test_nesting_of_every_depth(tmp_path, depth):
+    text = '{"type":"Sequential","modules":[' * depth + '{"type":"ReLU"}' + "]}" * depth
+    loaded = load(tmp_path / "m", text, {})
+    assert loaded is not None if depth <= 100 else True
+    load(tmp_path / "m", '{"type":"Sequential","modules":[],"bias":' + "[" * depth + "]" * depth + "}", {})
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"type": "Linear", "in_features": 1 << 40, "out_features": 1 << 40},
+        {"type": "Linear", "in_features": 10**300, "out_features": 1},
+        {"type": "BatchNorm1d", "num_features": 1 << 40, "affine": False},
+        {"type": "ChannelwiseScale", "num_features": 1 << 62},
+        {"type": "Linear", "in_features": 1000, "out_features": 1000, "modules": []},
+    ],
+)
+def test_sizes_that_the_file_does_not_hold(tmp_path, layer):
+    assert load(tmp_path / "m", json.dumps({"type": "Sequential", "modules": [layer, layer]}), {}) is None
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", "x" * 10_000, "0.weight\u2028"])
+def test_names_of_tensors_do_not_break_the_line(tmp_path, name):
+    assert load(tmp_path / "m", json.dumps(CONFIG), {**STATE, name: np.ones(1)}) is None
+    assert load(tmp_path / "m", json.dumps({"type": name}), {}) is None
+
+
+def test_a_module_saves_itself(tmp_path):
+    MODEL.save(tmp_path / "a", {"classes": "x y"})
+    serialization.save(MODEL, tmp_path / "b", {"classes": "x y"})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    loaded = fastnn.load(tmp_path / "a")
+    assert repr(loaded) == repr(MODEL)
+    nn.ReLU().save(str(tmp_path / "a"))
+    assert repr(fastnn.load(tmp_path / "a")) == "ReLU()"
+
+
+def test_a_layer_in_two_places_is_loaded_as_two_with_equal_parameters(tmp_path):
+    layer = nn.Linear(3, 3, rng=0)
+    nn.Sequential(layer, nn.Tanh(), layer).save(tmp_path / "m")
+    loaded = fastnn.load(tmp_path / "m")
+    assert loaded[0] is not loaded[2]
+    for twin in (loaded[0], loaded[2]):
+        np.testing.assert_array_equal(twin.weight, layer.weight)
