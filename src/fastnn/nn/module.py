@@ -193,8 +193,19 @@ class Module(Described):
         return ((path + name, array) for path, module in _walk(self) for name, array in _own(module, "buffer_names"))
 
     def zero_grad(self) -> None:
-        """Set every gradient to zero, in place."""
-        for gradient in self.grad_parameters():
+        """Set every gradient to zero, in place.
+
+        Raises
+        ------
+        ValueError
+            A gradient is read-only, such as one of a model that joblib maps from a file; nothing is changed then.
+        """
+        gradients = self.grad_parameters()
+        for gradient in gradients:
+            if not gradient.flags.writeable:
+                where = f"{type(self).__name__}.zero_grad"
+                raise ValueError(f"{where}: expected writeable gradients, got a read-only array")
+        for gradient in gradients:
             gradient.fill(0)
 
     def astype(self: Self, dtype: Any) -> Self:

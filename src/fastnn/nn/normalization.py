@@ -179,6 +179,8 @@ class BatchNorm1d(_PerChannel):
     def _track(self, mean: Array, var: Array, count: int) -> None:
         """Move the running statistics towards those of a batch of `count` values per channel, writing over these."""
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        if not all(array.flags.writeable for array in (self.running_mean, self.running_var, self.num_batches_tracked)):
+            raise ValueError("BatchNorm1d: expected writeable running statistics, got a read-only array")
         batches = int(self.num_batches_tracked)
         self._before = self.running_mean.copy(), self.running_var.copy(), batches
         share = 1 / (batches + 1) if self.momentum is None else self.momentum

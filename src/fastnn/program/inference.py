@@ -80,5 +80,9 @@ class Inference:
                     return result
         return evaluating(self.model).forward(x)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies hold the model; their programs are built anew when they are called."""
+        return type(self), (self.model, self.freeze)
+
     def __repr__(self) -> str:
         return f"compile({self.model!r}{', freeze=True' if self.freeze else ''})"

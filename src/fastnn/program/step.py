@@ -201,6 +201,10 @@ class Step:
         self._run = program.step
         return result
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies hold the three parts; their programs are built anew when they are called."""
+        return type(self), self._parts
+
     def __repr__(self) -> str:
         return f"compile({self.model!r}, {self.criterion!r}, {self.optimizer!r})"
 
