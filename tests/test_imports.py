@@ -44,6 +44,9 @@ LEVELS = """
     compat.migration.verification
     compat.migration
     compat
+    metrics.rows
+    metrics.classification metrics.regression metrics.plot
+    metrics
     serialization
     trainer
     fastnn

@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-from . import backend, data, nn, optim
+from . import backend, data, metrics, nn, optim
 from .backend import empty_cache, get_num_threads, set_num_threads, show_config, threads, use_backend
 from .program import compile
 from .random import manual_seed
@@ -19,6 +19,7 @@ __all__ = [
     "get_num_threads",
     "load",
     "manual_seed",
+    "metrics",
     "nn",
     "optim",
     "save",
