@@ -47,6 +47,7 @@ LEVELS = """
     metrics.rows
     metrics.classification metrics.regression metrics.plot
     metrics
+    summary
     serialization
     trainer
     fastnn

@@ -93,6 +93,9 @@ class Linear(Module):
         tape.watch(self, "weight", "bias")
         return tape.linear(input, self.weight, self.bias)
 
+    def macs(self, shape: tuple[int, ...]) -> int:
+        return self.in_features * self.out_features
+
 
 class Flatten(Module):
     """Join the axes from `start_dim` to `end_dim` into one: (N, C, H, W) -> (N, C H W).

@@ -7,13 +7,16 @@ keeps its last input: whatever `backward` needs is computed from the input that 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .. import backend
 from ..arguments import float_dtype
+
+if TYPE_CHECKING:
+    from ..summary import Summary
 
 Array = np.ndarray
 Self = TypeVar("Self", bound="Module")
@@ -145,6 +148,10 @@ class Module(Described):
     def lower(self, tape: Any, input: Any) -> Any:
         """Hook: write the layer on the tape of a program, for `fastnn.compile`; returns the output's place there."""
         raise TypeError(f"compile: expected layers with a compiled form, got {type(self).__name__}")
+
+    def macs(self, shape: tuple[int, ...]) -> int:
+        """Hook: the multiply-adds for one row of this shape, for `summary`; those of children are theirs."""
+        return 0
 
     # The tree
 
@@ -325,6 +332,59 @@ class Module(Described):
     def _argument(self, name: str) -> Any:
         value = getattr(self, name)
         return value is not None if name in self.param_names else value  # `bias` asks whether there is one
+
+    def summary(self, input_shape: Sequence[int] | int, dtype: Any = None) -> Summary:
+        """A table of all layers: output shapes, parameters, multiply-adds.
+
+        Parameters
+        ----------
+        input_shape : sequence of int, or int
+            The shape of a row of the input, without the rows: (784,) or 784.
+        dtype : dtype, optional
+            Of the input; by default that of the parameters, float32 without any.
+
+        Returns
+        -------
+        Summary
+            It prints as the table and has the numbers as attributes: `parameters`, `macs` (multiply-adds for a row),
+            `parameter_bytes`, `dtypes`, `layers`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `input_shape` is no shape; or a layer refuses its input, as it does in `forward`, with the same words.
+
+        Notes
+        -----
+        Nothing of the model changes: the shapes come from a copy in evaluation mode, which is given two rows of zeros.
+        A layer that is used twice counts its parameters once. Layers that only compare, add or look up have no
+        multiply-adds; one of your own says how many it has in a method `macs(shape)`.
+
+        Examples
+        --------
+        >>> from fastnn import nn
+        >>> model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+        >>> model.summary((784,))
+        Sequential of rows (784,), float32
+        ------------------------------------------------
+        layer  type    output shape  parameters     MACs
+        ------------------------------------------------
+        0      Linear  (N, 256)         200,960  200,704
+        1      ReLU    (N, 256)               0        0
+        2      Linear  (N, 10)            2,570    2,560
+        ------------------------------------------------
+        parameters: 203,530 (float32, 795.0 KB)
+        multiply-adds for a row: 203,264
+        """
+        from ..summary import summarize
+
+        return summarize(self, input_shape, dtype)
+
+    def _repr_html_(self) -> str:
+        """The tree for notebooks, with the numbers of parameters."""
+        from ..summary import tree_html
+
+        return tree_html(self)
 
     def __repr__(self) -> str:
         children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]

@@ -6,6 +6,7 @@ two passes. Running statistics are changed in place, and only by a forward that 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ class _PerChannel(Module):
 
     def _gradients(self, input: Array, grad_output: Array) -> tuple[Array, Array, Array]:
         raise NotImplementedError
+
+    def macs(self, shape: tuple[int, ...]) -> int:
+        return math.prod(shape)  # x s + t, with the statistics folded into s and t
 
     def backward(self, input: Array, grad_output: Array) -> Array:
         """The gradient by the input, kept as `self.grad_input`; adds to the gradients of the parameters."""
