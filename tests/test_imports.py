@@ -49,6 +49,8 @@ LEVELS = """
     metrics
     summary
     serialization
+    callbacks.base
+    callbacks
     trainer
     fastnn
     cli.preparation cli.sources

@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-from . import backend, data, metrics, nn, optim
+from . import backend, callbacks, data, metrics, nn, optim
 from .backend import empty_cache, get_num_threads, set_num_threads, show_config, threads, use_backend
 from .program import compile
 from .random import manual_seed
@@ -13,6 +13,7 @@ __all__ = [
     "History",
     "Trainer",
     "backend",
+    "callbacks",
     "compile",
     "data",
     "empty_cache",
