@@ -49,6 +49,7 @@ LEVELS = """
     metrics
     summary
     serialization
+    interrupts progress history
     callbacks.base
     callbacks
     trainer

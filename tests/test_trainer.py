@@ -247,7 +247,7 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     X, y = task()
     trainer().fit(X, y, 2, batch_size=20)
-    assert "6/6" in sys.stderr.getvalue() and "epoch 2/2  loss " in sys.stderr.getvalue()
+    assert "120/120" in sys.stderr.getvalue() and "epoch 2/2  loss " in sys.stderr.getvalue()
 
 
 def without(monkeypatch, package):

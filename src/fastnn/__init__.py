@@ -4,10 +4,11 @@ __version__ = "0.1.0"
 
 from . import backend, callbacks, data, metrics, nn, optim
 from .backend import empty_cache, get_num_threads, set_num_threads, show_config, threads, use_backend
+from .history import History
 from .program import compile
 from .random import manual_seed
 from .serialization import load, save
-from .trainer import History, Trainer
+from .trainer import Trainer
 
 __all__ = [
     "History",

@@ -1,113 +1,37 @@
-"""The training loop as an object: fit, evaluate, predict, and the history of what happened."""
+"""The training loop as an object: fit, evaluate, predict."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import os
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import positive_int
-from .data import batches
+from . import interrupts
+from .arguments import flag, positive_int
+from .callbacks import Callback, CallbackList
+from .data import Batches, batches
+from .history import History
 from .optim.lr_scheduler import ReduceLROnPlateau
 from .program import Inference, Step
 from .program.explicit import count_hits, train_epoch
+from .progress import shown
 from .random import generator
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from .nn import Criterion, Module
     from .optim import Optimizer
 
 Record = dict[str, float]
-
-
-class History:
-    """What `Trainer.fit` returns: one number an epoch of each quantity.
-
-    Attributes
-    ----------
-    history : dict of str to list of float
-        `loss` and `accuracy` over the training batches as they were trained on, `val_loss` and `val_accuracy` after
-        the epoch, `lr`, and the `seconds` that the epoch's training took, validation excluded. What there was none of
-        (accuracies without class targets, `val_...` without validation data) is absent.
-
-    Examples
-    --------
-    >>> from fastnn import History
-    >>> history = History()
-    >>> history.append({"loss": 0.5})
-    >>> history.history
-    {'loss': [0.5]}
-    """
-
-    def __init__(self) -> None:
-        self.history: dict[str, list[float]] = {}
-
-    def append(self, record: Record) -> None:
-        """Add the numbers of one epoch."""
-        for name, value in record.items():
-            self.history.setdefault(name, []).append(value)
-
-    def __len__(self) -> int:
-        return max(map(len, self.history.values()), default=0)
-
-    def __repr__(self) -> str:
-        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items())
-        return f"History({len(self)} epochs{'; last: ' if last else ''}{last})"
-
-    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
-        """Draw the losses and, where there are any, the accuracies over the epochs.
-
-        Parameters
-        ----------
-        path : str or path, optional
-            The picture to write; its ending (.png, .svg, .pdf) says which kind. Without it the figure is pyplot's,
-            for `matplotlib.pyplot.show()`.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            The figure.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        try:
-            from matplotlib import pyplot, ticker
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ImportError(
-                f"History.plot: expected matplotlib, got {error}: pip install 'fastnn[plot]' installs it"
-            ) from None
-        panels = [name for name in ("loss", "accuracy") if name in self.history]
-        size = (5.0 * max(len(panels), 1), 3.5)
-        figure: Figure = (Figure if path is not None else pyplot.figure)(figsize=size, layout="constrained")
-        for place, name in enumerate(panels, 1):
-            axes = figure.add_subplot(1, len(panels), place)
-            for key, label in ((name, "training"), (f"val_{name}", "validation")):
-                if values := self.history.get(key):
-                    axes.plot(range(1, len(values) + 1), values, label=label, marker="." if len(values) < 30 else None)
-            axes.set(xlabel="epoch", ylabel=name)
-            axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-            axes.grid(alpha=0.3)
-            axes.legend()
-        if path is not None:
-            figure.savefig(path, dpi=150)
-        return figure
+Metric = Callable[[np.ndarray, np.ndarray], float]
+TAKEN = "epoch", "loss", "lr", "seconds"  # names in a record that no metric may have
 
 
 class Trainer:
-    """The training loop with progress, validation and history.
+    """The training loop with progress, validation, metrics, callbacks and history.
 
     An epoch is one native call (see `fastnn.compile`) where every part has a compiled form; else, with a layer of your
     own for instance, the explicit loop runs, to the same results.
@@ -120,6 +44,18 @@ class Trainer:
         The loss.
     optimizer : fastnn.optim.Optimizer
         The optimiser of the model's parameters.
+    metrics : mapping of str to function, optional
+        Functions of outputs and targets, both arrays of all rows, that return a number, by name: those of
+        `fastnn.metrics`, or your own. `evaluate` adds them to its result, and `fit` to the record of an epoch.
+
+    Attributes
+    ----------
+    history : History
+        The epochs of the last `fit`, while it runs too.
+    epoch : int
+        The epoch of `fit` that runs or ran last, from 1; 0 before the first.
+    stop_training : bool
+        True ends the training after the epoch, or the batch where a callback sets it there.
 
     Examples
     --------
@@ -134,10 +70,16 @@ class Trainer:
     (10, True)
     """
 
-    def __init__(self, model: Module, criterion: Criterion, optimizer: Optimizer) -> None:
+    def __init__(
+        self, model: Module, criterion: Criterion, optimizer: Optimizer, metrics: Mapping[str, Metric] | None = None
+    ) -> None:
         self.model = model
         self.criterion = criterion
         self.optimizer = optimizer
+        self.metrics = _checked(metrics or {})
+        self.history = History()
+        self.epoch = 0
+        self.stop_training = False
 
     def fit(
         self,
@@ -146,12 +88,13 @@ class Trainer:
         epochs: int,
         batch_size: int = 32,
         validation_data: tuple[Any, Any] | None = None,
-        callbacks: Iterable[Callable[[Record], object]] = (),
+        callbacks: Iterable[Callback | Callable[[Record], object]] = (),
         shuffle: bool = True,
         rng: int | np.random.Generator | None = None,
         progress: bool = True,
         schedule: Any = None,
         drop_last: bool = False,
+        train_metrics: bool = False,
     ) -> History:
         """Train for a number of passes over the data.
 
@@ -167,9 +110,9 @@ class Trainer:
             Rows of a step.
         validation_data : (X, Y), optional
             Rows to evaluate on after each epoch.
-        callbacks : iterable of callables
-            Each is called at the end of every epoch with the epoch's record, a dict as in `History.history` plus the
-            number of the `epoch` from 1.
+        callbacks : iterable of fastnn.callbacks.Callback or callable
+            Their hooks are called. A plain callable is called at the end of every epoch with the epoch's record, a dict
+            as in `History.history` plus the number of the `epoch` from 1.
         shuffle : bool
             Whether each epoch takes the rows in a new random order.
         rng : None, int or numpy.random.Generator
@@ -179,15 +122,25 @@ class Trainer:
             installed (`pip install 'fastnn[cli]'`), else a line an epoch.
         schedule : scheduler of fastnn.optim.lr_scheduler, optional
             Its `step` is called after each epoch; that of `ReduceLROnPlateau` with the validation loss, if there is
-            one, else with the training loss.
+            one, else with the training loss. `fastnn.callbacks.LRScheduler` does more.
         drop_last : bool
             Whether each epoch leaves out a last batch of fewer rows. `BatchNorm1d` needs it where that batch would
             have one row.
+        train_metrics : bool
+            Whether to evaluate the metrics on X and Y too after each epoch, which computes all outputs once more.
 
         Returns
         -------
         History
             The numbers of every epoch.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            An argument is of the wrong type or out of range, or the data do not fit the model; what hooks raise.
+        KeyboardInterrupt
+            After the step that was running when Ctrl-C came. All steps until then are done, `history` has the whole
+            epochs, and the callbacks have ended as always.
 
         Notes
         -----
@@ -195,30 +148,51 @@ class Trainer:
         reduction). The model trains in training mode, and has its mode back afterwards, after an exception too.
         """
         epochs = positive_int("Trainer.fit", "epochs", epochs)
+        train_metrics = flag("Trainer.fit", "train_metrics", train_metrics)
         loader = batches(X, Y, batch_size, shuffle, generator(rng), drop_last)
         if len(loader) == 0:
             raise ValueError(f"Trainer.fit: expected at least one batch to train on, got {len(loader.X)} rows")
-        history, callbacks = History(), list(callbacks)
+        hooks = CallbackList("Trainer.fit", callbacks)
+        self.history, self.epoch, self.stop_training = History(), 0, False
+        bar = shown(progress, epochs, _rows(loader))
         train = self._compiled()
-        with _mode(self.model, training=True), _progress(progress, epochs, len(loader)) as (on_steps, on_epoch):
-            for epoch in range(1, epochs + 1):
-                record = {"epoch": epoch, **self._epoch(train, loader, on_steps)}
+        with _mode(self.model, training=True), bar as (on_rows, on_epoch), hooks.training(self):
+            while self.epoch < epochs and not self.stop_training:
+                self.epoch += 1
+                hooks.on_epoch_begin(self, self.epoch)
+                record = {"epoch": self.epoch, **self._epoch(train, loader, hooks, on_rows)}
+                if train_metrics:
+                    record |= self._measured(self.predict(X), np.asarray(Y))
                 if validation_data is not None:
                     record |= {f"val_{name}": value for name, value in self.evaluate(*validation_data).items()}
                 if isinstance(schedule, ReduceLROnPlateau):
                     schedule.step(record.get("val_loss", record["loss"]))
                 elif schedule is not None:
                     schedule.step()
-                history.append({name: value for name, value in record.items() if name != "epoch"})
+                self.history.append({name: value for name, value in record.items() if name != "epoch"})
                 on_epoch(record)
-                for callback in callbacks:
-                    callback(record)
-        return history
+                hooks.on_epoch_end(self, record)
+        return self.history
 
-    def _epoch(self, train: Callable[..., Any], loader: Any, on_steps: Callable[[int], object]) -> Record:
+    def _epoch(
+        self, train: Callable[..., Any], loader: Batches, hooks: CallbackList, on_rows: Callable[[int], object]
+    ) -> Record:
         """One pass over the batches: mean loss, accuracy of class targets, learning rate, seconds."""
-        start, rate = time.perf_counter(), float(self.optimizer.lr)
-        losses, hits, counted = train(loader, on_steps)
+        start, rate = perf_counter(), float(self.optimizer.lr)
+        left = _rows(loader)
+        with interrupts.held() as release:
+
+            def on_steps(steps: int) -> None:
+                nonlocal left
+                done = min(steps * loader.batch_size, left)
+                left -= done
+                on_rows(done)
+                release()
+
+            if hooks.wants_batches:
+                losses, hits, counted = self._batch_by_batch(train, loader, hooks, on_steps)
+            else:
+                losses, hits, counted = train(loader, on_steps)
         loss = losses.sum()
         if getattr(self.criterion, "reduction", "mean") != "sum":
             rows = np.minimum(loader.batch_size, len(loader.X) - loader.batch_size * np.arange(len(losses)))
@@ -226,7 +200,21 @@ class Trainer:
         record = {"loss": float(loss)}
         if counted:
             record["accuracy"] = hits / counted
-        return {**record, "lr": rate, "seconds": time.perf_counter() - start}
+        return {**record, "lr": rate, "seconds": perf_counter() - start}
+
+    def _batch_by_batch(
+        self, train: Callable[..., Any], loader: Batches, hooks: CallbackList, on_steps: Callable[[int], None]
+    ) -> tuple[np.ndarray, int, int]:
+        """The epoch with a hook after every step, until one stops the training."""
+        losses, hits, counted = [], 0, 0
+        for step, (x, y) in enumerate(loader, (self.epoch - 1) * len(loader) + 1):
+            (loss,), right, rows = train(Batches(x, y, len(x)), on_steps)
+            losses.append(loss)
+            hits, counted = hits + right, counted + rows
+            hooks.on_batch_end(self, step, float(loss))
+            if self.stop_training:
+                break
+        return np.array(losses), hits, counted
 
     def _compiled(self) -> Callable[..., Any]:
         """What trains on the batches of a loader: a program, or the explicit loop where a part has no compiled form."""
@@ -237,7 +225,7 @@ class Trainer:
             return partial(train_epoch, *parts)
 
     def evaluate(self, X: Any, Y: Any, batch_size: int = 1024) -> Record:
-        """Loss and, for class targets, accuracy in evaluation mode.
+        """Loss, accuracy for class targets, and the metrics, in evaluation mode.
 
         Parameters
         ----------
@@ -249,8 +237,8 @@ class Trainer:
         Returns
         -------
         dict
-            `loss`, the criterion of all rows at once, and `accuracy`, the share of the rows whose highest score is at
-            their class, where the targets are classes.
+            `loss`, the criterion of all rows at once; `accuracy`, the share of the rows whose highest score is at
+            their class, where the targets are classes; every metric by its name, which may be "accuracy" itself.
         """
         output, target = self.predict(X, batch_size), np.asarray(Y)
         if len(output) != len(target):
@@ -261,7 +249,15 @@ class Trainer:
             raise ValueError("Trainer.evaluate: expected at least one row, got none")
         result = {"loss": float(self.criterion.forward(output, target))}
         hits, counted = count_hits(self.criterion, output, target)
-        return {**result, "accuracy": hits / counted} if counted else result
+        return {**result, **({"accuracy": hits / counted} if counted else {}), **self._measured(output, target)}
+
+    def _measured(self, output: np.ndarray, target: np.ndarray) -> Record:
+        """The metrics at these outputs."""
+        found = {name: metric(output, target) for name, metric in self.metrics.items()}
+        for name, value in found.items():
+            if np.ndim(value) != 0:
+                raise TypeError(f"Trainer: expected the metric {name!r} to be a number, got shape {np.shape(value)}")
+        return {name: float(value) for name, value in found.items()}
 
     def predict(self, X: Any, batch_size: int = 1024) -> np.ndarray:
         """The model's output at X in evaluation mode, computed in batches.
@@ -301,27 +297,18 @@ def _mode(model: Module, training: bool) -> Iterator[None]:
             module.training = mode
 
 
-@contextlib.contextmanager
-def _progress(
-    show: bool, epochs: int, steps: int
-) -> Iterator[tuple[Callable[[int], object], Callable[[Record], object]]]:
-    """What to call now and then with the number of steps since, and after each epoch with its record."""
-    if not show:
-        yield (lambda steps: None), (lambda record: None)
-        return
-    make_bar: Any = None
-    if sys.stderr is not None and sys.stderr.isatty():
-        with contextlib.suppress(ImportError):
-            make_bar = importlib.import_module("tqdm").tqdm
-    if make_bar is None:
-        yield (lambda steps: None), lambda record: print(_line(record, epochs), file=sys.stderr, flush=True)
-        return
-    with make_bar(total=epochs * steps, unit="step", file=sys.stderr, dynamic_ncols=True) as bar:
-        yield bar.update, lambda record: bar.set_postfix_str(_line(record, epochs))
+def _rows(loader: Batches) -> int:
+    """How many rows an epoch trains on."""
+    return min(len(loader) * loader.batch_size, len(loader.X))
 
 
-def _line(record: Record, epochs: int) -> str:
-    """The record of an epoch as one line."""
-    forms = {"loss": ".4g", "accuracy": ".4f", "val_loss": ".4g", "val_accuracy": ".4f"}
-    values = (f"  {name} {record[name]:{form}}" for name, form in forms.items() if name in record)
-    return f"epoch {record['epoch']}/{epochs}{''.join(values)}  {record['seconds']:.2f} s"
+def _checked(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Functions by names that the record does not have for something else."""
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"Trainer: expected metrics as a mapping of names to functions, got {type(metrics).__name__}")
+    for name, metric in metrics.items():
+        if not isinstance(name, str) or name in TAKEN:
+            raise ValueError(f"Trainer: expected another name for a metric than {', '.join(TAKEN)}, got {name!r}")
+        if not callable(metric):
+            raise TypeError(f"Trainer: expected the metric {name!r} as a function, got {type(metric).__name__}")
+    return dict(metrics)

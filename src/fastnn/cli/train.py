@@ -11,7 +11,8 @@ from .. import nn, optim, serialization
 from ..data import standardize, train_test_split
 from ..data.arrays import test_count
 from ..data.tables import csv_columns
-from ..trainer import History, Trainer
+from ..history import History
+from ..trainer import Trainer
 from .common import check_outputs, check_picture, csv_options, score
 from .preparation import CLASSIFICATION, METADATA, Preparation, as_labels, classes_of, task_of
 from .sources import CsvOptions, Source, is_csv, read
