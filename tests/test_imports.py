@@ -51,6 +51,8 @@ LEVELS = """
     serialization
     interrupts progress history
     callbacks.base
+    callbacks.monitors callbacks.logs
+    callbacks.rates
     callbacks
     trainer
     fastnn

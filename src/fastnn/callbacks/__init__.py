@@ -4,5 +4,18 @@
 """
 
 from .base import Callback, CallbackList, LambdaCallback
+from .logs import CSVLogger, TensorBoard
+from .monitors import EarlyStopping, TerminateOnNaN
+from .rates import LRScheduler, ReduceLROnPlateau
 
-__all__ = ["Callback", "CallbackList", "LambdaCallback"]
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "LRScheduler",
+    "LambdaCallback",
+    "ReduceLROnPlateau",
+    "TensorBoard",
+    "TerminateOnNaN",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 Record = dict[str, Any]  # what an epoch gave: its number from 1 as "epoch", then the names of the history
 
@@ -16,15 +16,10 @@ class Callback:
     `on_train_end`, with the estimator in place of the trainer. Both have `model`, `optimizer` and `stop_training`; a
     hook that sets `trainer.stop_training = True` ends the training after the epoch, or after the batch.
 
-    Attributes
-    ----------
-    last : bool
-        Class attribute: whether the hooks come after those of the other callbacks, whatever the order given.
-
     Notes
     -----
     Hooks are called in the order of the callbacks. What a hook raises ends the training and reaches the caller of
-    `fit`; `on_train_end` is called then too, of every callback whose `on_train_begin` was.
+    `fit`; `on_train_end` is called then too, of every callback whose `on_train_begin` has returned.
 
     Examples
     --------
@@ -44,8 +39,6 @@ class Callback:
     True
     """
 
-    last: ClassVar[bool] = False
-
     def on_train_begin(self, trainer: Any) -> None:
         """Before the first epoch."""
 
@@ -61,6 +54,9 @@ class Callback:
 
     def on_epoch_end(self, trainer: Any, record: Record) -> None:
         """After an epoch and its validation, with the epoch's numbers."""
+
+    def on_checkpoint(self, trainer: Any, record: Record) -> None:
+        """After `on_epoch_end` of all callbacks, when each has the state that a checkpoint is to keep."""
 
     def on_train_end(self, trainer: Any) -> None:
         """After the last epoch, or when the training ends with an exception."""
@@ -103,7 +99,7 @@ class LambdaCallback(Callback):
         vars(self).update(hooks)
 
 
-HOOKS = ("on_train_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_train_end")
+HOOKS = ("on_train_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_checkpoint", "on_train_end")
 
 
 class CallbackList:
@@ -143,7 +139,7 @@ class CallbackList:
     def __init__(self, where: str, callbacks: Iterable[Callback | Callable[[Record], object]] = ()) -> None:
         if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
             raise TypeError(f"{where}: expected callbacks as a list, got {type(callbacks).__name__}")
-        self.callbacks = sorted((_as_callback(where, entry) for entry in callbacks), key=lambda callback: callback.last)
+        self.callbacks = [_as_callback(where, entry) for entry in callbacks]
         nothing = Callback.on_batch_end
         self._of_batches = [
             callback
@@ -177,9 +173,11 @@ class CallbackList:
             callback.on_batch_end(trainer, step, loss)
 
     def on_epoch_end(self, trainer: Any, record: Record) -> None:
-        """The hook of all."""
+        """The hook of all, then `on_checkpoint` of all."""
         for callback in self.callbacks:
             callback.on_epoch_end(trainer, record)
+        for callback in self.callbacks:
+            callback.on_checkpoint(trainer, record)
 
 
 def _as_callback(where: str, entry: Any) -> Callback:
