@@ -49,6 +49,7 @@ LEVELS = """
     metrics
     summary
     serialization
+    checkpoint
     interrupts progress history
     callbacks.base
     callbacks.monitors callbacks.logs

@@ -4,6 +4,7 @@ __version__ = "0.1.0"
 
 from . import backend, callbacks, data, metrics, nn, optim
 from .backend import empty_cache, get_num_threads, set_num_threads, show_config, threads, use_backend
+from .checkpoint import load_checkpoint, save_checkpoint
 from .history import History
 from .program import compile
 from .random import manual_seed
@@ -20,11 +21,13 @@ __all__ = [
     "empty_cache",
     "get_num_threads",
     "load",
+    "load_checkpoint",
     "manual_seed",
     "metrics",
     "nn",
     "optim",
     "save",
+    "save_checkpoint",
     "set_num_threads",
     "show_config",
     "threads",

@@ -60,6 +60,7 @@ class Dropout(Module):
     """
 
     config_names = ("p",)
+    random_names = ("key", "step")
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
         self.p = probability("Dropout", p)

@@ -66,6 +66,9 @@ class Module(Described):
         Class attribute, the names of arrays that are saved but not trained, such as running statistics.
     config_names : tuple of str
         Class attribute, the names of the constructor's arguments; they make the repr and the saved architecture.
+    random_names : tuple of str
+        Class attribute, the names of whole numbers that random outputs come from, such as the key and the step of
+        `Dropout`. A checkpoint keeps them, and every numpy.random.Generator that is an attribute.
 
     Notes
     -----
@@ -100,6 +103,7 @@ class Module(Described):
     grad_input: Any = None
     param_names: tuple[str, ...] = ()
     buffer_names: tuple[str, ...] = ()
+    random_names: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
