@@ -49,11 +49,13 @@ LEVELS = """
     metrics
     summary
     serialization
+    checkpoint.files
+    checkpoint.parts
     checkpoint
     interrupts progress history
     callbacks.base
     callbacks.monitors callbacks.logs
-    callbacks.rates
+    callbacks.rates callbacks.saving
     callbacks
     trainer
     fastnn

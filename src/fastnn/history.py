@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,6 +41,24 @@ class History:
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
+
+    @classmethod
+    def of(cls, history: Mapping[str, Sequence[float]]) -> History:
+        """A history of these numbers, copied.
+
+        Raises
+        ------
+        TypeError
+            These are no lists of numbers by name.
+        """
+        if not isinstance(history, Mapping):
+            raise TypeError(f"History.of: expected lists of numbers by name, got {type(history).__name__}")
+        made = cls()
+        for name, values in history.items():
+            if not isinstance(values, Sequence) or not all(isinstance(value, (int, float)) for value in values):
+                raise TypeError(f"History.of: expected {name} as a list of numbers, got another value")
+            made.history[name] = [float(value) for value in values]
+        return made
 
     def append(self, record: Mapping[str, float]) -> None:
         """Add the numbers of one epoch."""

@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import interrupts
+from . import checkpoint, interrupts
 from .arguments import flag, positive_int
 from .callbacks import Callback, CallbackList
 from .data import Batches, batches
@@ -20,6 +20,7 @@ from .program import Inference, Step
 from .program.explicit import count_hits, train_epoch
 from .progress import shown
 from .random import generator
+from .serialization import PathLike
 
 if TYPE_CHECKING:
     from .nn import Criterion, Module
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
 Record = dict[str, float]
 Metric = Callable[[np.ndarray, np.ndarray], float]
 TAKEN = "epoch", "loss", "lr", "seconds"  # names in a record that no metric may have
+
+
+class _Training(NamedTuple):
+    """What a call of `fit` brings that a checkpoint keeps."""
+
+    schedule: Any
+    rng: np.random.Generator
+    callbacks: list[Callback]
 
 
 class Trainer:
@@ -80,6 +89,7 @@ class Trainer:
         self.history = History()
         self.epoch = 0
         self.stop_training = False
+        self._training = _Training(None, generator(), [])
 
     def fit(
         self,
@@ -95,6 +105,7 @@ class Trainer:
         schedule: Any = None,
         drop_last: bool = False,
         train_metrics: bool = False,
+        resume: PathLike | None = None,
     ) -> History:
         """Train for a number of passes over the data.
 
@@ -128,16 +139,21 @@ class Trainer:
             have one row.
         train_metrics : bool
             Whether to evaluate the metrics on X and Y too after each epoch, which computes all outputs once more.
+        resume : str or path, optional
+            A checkpoint to go on from, which `save_checkpoint` or `fastnn.callbacks.ModelCheckpoint` has written. With
+            the same arguments as before, `epochs` among them, the training ends as if it had never been interrupted,
+            bit for bit. Callbacks take their own state back, by class; one that the file does not know starts anew.
 
         Returns
         -------
         History
-            The numbers of every epoch.
+            The numbers of every epoch, those before the checkpoint included.
 
         Raises
         ------
         TypeError, ValueError, IndexError
-            An argument is of the wrong type or out of range, or the data do not fit the model; what hooks raise.
+            An argument is of the wrong type or out of range, the data do not fit the model, or the checkpoint is
+            damaged or does not fit; what hooks raise.
         KeyboardInterrupt
             After the step that was running when Ctrl-C came. All steps until then are done, `history` has the whole
             epochs, and the callbacks have ended as always.
@@ -153,8 +169,8 @@ class Trainer:
         if len(loader) == 0:
             raise ValueError(f"Trainer.fit: expected at least one batch to train on, got {len(loader.X)} rows")
         hooks = CallbackList("Trainer.fit", callbacks)
-        self.history, self.epoch, self.stop_training = History(), 0, False
-        bar = shown(progress, epochs, _rows(loader))
+        self._begin(_Training(schedule, loader.rng, hooks.callbacks), resume)
+        bar = shown(progress, epochs, _rows(loader), self.epoch)
         train = self._compiled()
         with _mode(self.model, training=True), bar as (on_rows, on_epoch), hooks.training(self):
             while self.epoch < epochs and not self.stop_training:
@@ -223,6 +239,50 @@ class Trainer:
             return Step(*parts).run_epoch
         except TypeError:
             return partial(train_epoch, *parts)
+
+    def save_checkpoint(self, path: PathLike) -> None:
+        """Write the training as it is after its last whole epoch to a file, for `fit(..., resume=path)`.
+
+        The file has the model, the optimiser, the schedule, the random state, the history and the state of the
+        callbacks of the last `fit`, and is written as by `fastnn.save_checkpoint`.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        checkpoint.write(path, {name: part.state() for name, part in self._parts(self._training).items()})
+
+    def _begin(self, training: _Training, resume: PathLike | None) -> None:
+        """Start at the first epoch, or take everything from a checkpoint and start after its last."""
+        if resume is None:
+            self.history, self.epoch = History(), 0
+        else:
+            checkpoint.restore(resume, self._parts(training))
+        self._training, self.stop_training = training, False
+
+    def _parts(self, training: _Training) -> dict[str, checkpoint.Part]:
+        """What a checkpoint of the training has."""
+        return {
+            **checkpoint.parts_of(self.model, self.optimizer, None, training.rng),
+            "schedule": checkpoint.optional("schedule", training.schedule),
+            "callbacks": checkpoint.several(training.callbacks),
+            "extra": checkpoint.Part(self._state, self._load_state),
+        }
+
+    def _state(self) -> dict[str, Any]:
+        return {"epoch": len(self.history), "history": self.history.history}
+
+    def _load_state(self, state: Any) -> None:
+        history = History.of(state["history"])
+        if len(history) != state["epoch"]:
+            raise ValueError(f"expected a history of {state['epoch']} epochs, got {len(history)}")
+        self.history, self.epoch = history, len(history)
 
     def evaluate(self, X: Any, Y: Any, batch_size: int = 1024) -> Record:
         """Loss, accuracy for class targets, and the metrics, in evaluation mode.

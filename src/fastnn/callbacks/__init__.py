@@ -7,6 +7,7 @@ from .base import Callback, CallbackList, LambdaCallback
 from .logs import CSVLogger, TensorBoard
 from .monitors import EarlyStopping, TerminateOnNaN
 from .rates import LRScheduler, ReduceLROnPlateau
+from .saving import ModelCheckpoint
 
 __all__ = [
     "CSVLogger",
@@ -15,6 +16,7 @@ __all__ = [
     "EarlyStopping",
     "LRScheduler",
     "LambdaCallback",
+    "ModelCheckpoint",
     "ReduceLROnPlateau",
     "TensorBoard",
     "TerminateOnNaN",
