@@ -2,6 +2,10 @@
 #include "fnn.h"
 #include "threads.h"
 
+#if defined(__x86_64__) || defined(_M_X64)
+#include <cpuid.h>
+#endif
+
 #define KERNEL(name, params, args) void (*name)(FNN_STRIP params, size_t begin, size_t end);
 #define OP(name, params, args, unit, ns) KERNEL(name, params, args)
 #define real_t float
@@ -66,19 +70,30 @@ const char *const fnn_loss_names[FNN_LOSS_COUNT] = {
 
 static int chosen;
 
-/* Both builtins ask the CPU and, through XCR0, whether the system saves the wide registers. */
 static int cpu_has_base(void) { return 1; }
 #if defined(__x86_64__) || defined(_M_X64)
-static int cpu_has_avx2(void)
+
+/* Bits of cpuid (leaf 1 ecx, leaf 7 ebx) and of XCR0, which says what registers the system saves. Asked here, since
+ * __builtin_cpu_supports needs a library of the compiler's that is not linked on Windows. */
+enum { FMA = 1 << 12, MOVBE = 1 << 22, OSXSAVE = 1 << 27, F16C = 1 << 29 };
+enum { BMI1 = 1 << 3, AVX2 = 1 << 5, BMI2 = 1 << 8 };
+enum { AVX512F = 1 << 16, AVX512DQ = 1 << 17, AVX512CD = 1 << 28, AVX512BW = 1 << 30 };
+static const unsigned AVX512VL = 1u << 31;
+enum { XCR0_AVX = 0x06, XCR0_AVX512 = 0xe6 };
+
+static int cpu_has(unsigned leaf1, unsigned leaf7, unsigned registers)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-           __builtin_cpu_supports("bmi2");
+    unsigned a, b, c, d, saved, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & (leaf1 | OSXSAVE)) != (leaf1 | OSXSAVE))
+        return 0;
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    (void)high;
+    return (saved & registers) == registers && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & leaf7) == leaf7;
 }
+static int cpu_has_avx2(void) { return cpu_has(FMA | MOVBE | F16C, BMI1 | AVX2 | BMI2, XCR0_AVX); }
 static int cpu_has_avx512(void)
 {
-    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl");
+    return cpu_has_avx2() && cpu_has(0, AVX512F | AVX512DQ | AVX512CD | AVX512BW | AVX512VL, XCR0_AVX512);
 }
 #endif
 

@@ -6,16 +6,13 @@
  * realloc is not told the old size.
  */
 #include "fnn.h"
+#include "system.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
-enum { HEADER = 64, LEAST_BITS = 16, OCTAVES = 30, STEPS = 8, CLASSES = OCTAVES * STEPS };
+enum { HEADER = FNN_ALIGNMENT, LEAST_BITS = 16, OCTAVES = 30, STEPS = 8, CLASSES = OCTAVES * STEPS };
 
 struct block {
     size_t class_;      /* CLASSES: too large to be kept */
@@ -50,21 +47,6 @@ static size_t class_of(size_t size, size_t *rounded)
     return (bits - LEAST_BITS) * STEPS + steps;
 }
 
-/* Fresh memory, of large pages where it is large, as NumPy asks for its own: arrays of many megabytes would need more
- * entries of the page tables than the processor keeps. */
-static struct block *fresh(size_t size)
-{
-    struct block *block = aligned_alloc(HEADER, size);
-#ifdef MADV_HUGEPAGE
-    enum { LARGE = 1 << 22, PAGE = 1 << 12 };
-    if (block && size >= LARGE) {
-        size_t skip = PAGE - (uintptr_t)block % PAGE;
-        madvise((char *)block + skip, size - skip, MADV_HUGEPAGE); /* may fail: a matter of speed alone */
-    }
-#endif
-    return block;
-}
-
 static struct block *block_of(void *memory) { return (struct block *)((char *)memory - HEADER); }
 
 void *fnn_pool_alloc(size_t size)
@@ -80,7 +62,7 @@ void *fnn_pool_alloc(size_t size)
     if (!block) {
         if (rounded > SIZE_MAX - 2 * HEADER)
             return NULL;
-        block = fresh((rounded + 2 * HEADER - 1) / HEADER * HEADER);
+        block = fnn_aligned_alloc((rounded + 2 * HEADER - 1) / HEADER * HEADER);
         if (!block)
             return NULL;
         block->class_ = class_;
@@ -95,7 +77,7 @@ void fnn_pool_free(void *memory)
         return;
     struct block *block = block_of(memory);
     if (block->class_ == CLASSES || block->size > limit) {
-        free(block);
+        fnn_aligned_free(block);
         return;
     }
     lock();
@@ -135,7 +117,7 @@ void fnn_pool_clear(void)
         unlock();
         while (block) {
             struct block *next = block->next;
-            free(block);
+            fnn_aligned_free(block);
             block = next;
         }
     }

@@ -5,7 +5,6 @@
 #include "program.h"
 #include "threads.h"
 
-#include <sched.h>
 #include <stdatomic.h>
 
 /* Shares of rows begin at whole vectors of an array of any width. */
@@ -55,7 +54,7 @@ static inline void meet(struct member *m)
         if (looks < LOOKS)
             fnn_relax();
         else
-            sched_yield();
+            fnn_yield();
     if (m->me == 0)
         t->waited += fnn_clock() - start;
 }

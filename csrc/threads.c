@@ -1,43 +1,9 @@
 /* How many threads serve: the settings, the size of a team for a piece of work, and what a forked child may do. */
-#ifdef __linux__
-#define _GNU_SOURCE /* sched_getcpu */
-#include <sched.h>
-#endif
-
 #include "threads.h"
 
 #include "fnn.h"
 
 void fnn_threads_init(void);
-
-#include <pthread.h>
-#include <time.h>
-
-int64_t fnn_clock(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-#ifdef __linux__
-int fnn_processor(void) { return sched_getcpu(); }
-
-void fnn_leave(int processor)
-{
-    cpu_set_t allowed, others;
-    if (processor < 0 || processor != sched_getcpu() || sched_getaffinity(0, sizeof allowed, &allowed) != 0 ||
-        processor >= CPU_SETSIZE || CPU_COUNT(&allowed) < 2)
-        return;
-    others = allowed;
-    CPU_CLR(processor, &others);
-    if (sched_setaffinity(0, sizeof others, &others) == 0)
-        sched_setaffinity(0, sizeof allowed, &allowed);
-}
-#else
-int fnn_processor(void) { return -1; }
-void fnn_leave(int processor) { (void)processor; }
-#endif
 
 /* Whole steps, but for the last share, which also takes what is left: no share is a fraction of a step. */
 void fnn_share(int me, int team, size_t units, size_t step, size_t *begin, size_t *end)
@@ -118,7 +84,7 @@ static void in_forked_child(void)
     forked = 1;
     fnn_pool_after_fork();
 }
-void fnn_threads_init(void) { pthread_atfork(NULL, NULL, in_forked_child); }
+void fnn_threads_init(void) { fnn_at_fork(in_forked_child); }
 
 #else
 
@@ -128,6 +94,6 @@ void fnn_set_thread_limit(int count) { (void)count; }
 int fnn_num_threads(void) { return 1; }
 int fnn_team_size(size_t pieces, double ns) { return (void)pieces, (void)ns, 1; }
 void fnn_team_waited(int64_t worked, int64_t waited) { (void)worked, (void)waited; }
-void fnn_threads_init(void) { pthread_atfork(NULL, NULL, fnn_pool_after_fork); }
+void fnn_threads_init(void) { fnn_at_fork(fnn_pool_after_fork); }
 
 #endif

@@ -2,6 +2,8 @@
 #ifndef FNN_THREADS_H
 #define FNN_THREADS_H
 
+#include "system.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,14 +27,6 @@ void fnn_share(int me, int team, size_t units, size_t step, size_t *begin, size_
  * are alike, so a long wait means that the system runs something else where a member should run. Then one thread does
  * for a while. */
 void fnn_team_waited(int64_t worked, int64_t waited);
-
-/* Nanoseconds of a clock. */
-int64_t fnn_clock(void);
-
-/* The processor that the calling thread runs on, or -1; and to make it run on another one, now, if it runs there and
- * may run elsewhere. Systems wake a thread on the processor of its waker and may take 20 ms to move it. */
-int fnn_processor(void);
-void fnn_leave(int processor);
 
 /* What a thread does between two looks at what it waits for. */
 static inline void fnn_relax(void)
