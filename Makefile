@@ -89,8 +89,25 @@ lint: $(VENV)/tools
 	$(BIN)/mypy
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint src
 
+# The sdist, a wheel from it in isolation, and of that one a wheel with all that it needs beside Python: a manylinux one.
 wheel: $(VENV)/tools
-	FASTNN_REQUIRE_NATIVE=1 $(PIP) wheel --no-deps --wheel-dir dist .
+	$(PIP) install --group wheel
+	rm -rf dist build/wheel
+	FASTNN_REQUIRE_NATIVE=1 $(BIN)/python -m build --outdir build/wheel .
+	mkdir -p dist && cp build/wheel/*.tar.gz dist
+	PATH="$(abspath $(BIN)):$$PATH" auditwheel repair --strip --wheel-dir dist build/wheel/*.whl
+	$(BIN)/python tools/check_wheel.py dist/*.whl
+
+# That wheel beside NumPy alone: it trains; and with the tests' packages, away from this tree: the tests pass.
+WHEEL_TEST = build/wheel-test
+test-wheel: wheel
+	rm -rf $(WHEEL_TEST) && $(PYTHON) -m venv $(WHEEL_TEST)/venv
+	$(WHEEL_TEST)/venv/bin/python -m pip --disable-pip-version-check -q install dist/*.whl
+	cp -r tests pyproject.toml $(WHEEL_TEST)
+	cd $(WHEEL_TEST) && venv/bin/fastnn info && venv/bin/fastnn train digits --epochs 5
+	$(WHEEL_TEST)/venv/bin/python -m pip --disable-pip-version-check -q install "pip>=25.1"
+	cd $(WHEEL_TEST) && venv/bin/python -m pip --disable-pip-version-check -q install --group test
+	cd $(WHEEL_TEST) && venv/bin/python -m pytest
 
 clean:
 	rm -rf build dist demo $(VENV)

@@ -15,7 +15,7 @@ TOOLS = ("pip", "scikit_build_core", "Cython", "cython_cmake", "cmake", "ninja")
 missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
 
 pytestmark = [
-    pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="the sources of the package are not here"),
+    pytest.mark.skipif(not (ROOT / "CMakeLists.txt").exists(), reason="the sources of the package are not here"),
     pytest.mark.skipif(bool(missing), reason=f"building without a network needs {', '.join(missing)}"),
 ]
 
