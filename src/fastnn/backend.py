@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,7 +42,12 @@ try:
 except ImportError as error:  # a pure-Python installation, or a library that the system could not load
     native_error = str(error)
 
-ops: Any = reference if _core is None else _core
+if TYPE_CHECKING:
+    from . import _core as _typed
+
+    ops = _typed  # the operations of both back ends have the same signatures
+else:
+    ops = reference if _core is None else _core
 
 BACKENDS = ("native", "reference")
 MAX_THREADS = 4096

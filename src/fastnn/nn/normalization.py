@@ -147,6 +147,7 @@ class BatchNorm1d(_PerChannel):
     def update_output(self, input: Array) -> Array:
         self._before = None
         if not self._uses_batch(input):
+            assert self.running_mean is not None and self.running_var is not None
             return backend.ops.batch_norm_inference(
                 input, self.running_mean, self.running_var, self.weight, self.bias, self.eps
             )
@@ -162,6 +163,7 @@ class BatchNorm1d(_PerChannel):
     def _gradients(self, input: Array, grad_output: Array) -> tuple[Array, Array, Array]:
         if self._uses_batch(input):
             return backend.ops.batch_norm_backward(input, self.weight, grad_output, self.eps)
+        assert self.running_mean is not None and self.running_var is not None
         return backend.ops.batch_norm_inference_backward(
             input, self.running_mean, self.running_var, self.weight, grad_output, self.eps
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,49 +17,49 @@ _SELU_SCALE = 1.0507009873554804934193349852946  # Klambauer et al., "Self-norma
 _SELU_ALPHA = 1.6732632423543772848170429916717
 
 
-def _erf(x):
+def _erf(x: np.ndarray) -> np.ndarray:
     return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), x.dtype)
 
 
-def _sigmoid(x):
+def _sigmoid(x: np.ndarray) -> np.ndarray:
     t = np.exp(-np.abs(x))
     return np.where(x < 0, t, 1) / (1 + t)
 
 
-def _softplus(x):
+def _softplus(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-def _sech2(x):
+def _sech2(x: np.ndarray) -> np.ndarray:
     """1 - tanh(x)^2, without the cancellation."""
     t = np.exp(-2 * np.abs(x))
     return 4 * t / ((1 + t) * (1 + t))
 
 
-def _normal_cdf(x):
+def _normal_cdf(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + _erf(x * _SQRT_HALF))
 
 
-def _elu(x, alpha):
+def _elu(x: np.ndarray, alpha: float) -> np.ndarray:
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
-def _elu_gradient(x, dy, alpha):
+def _elu_gradient(x: np.ndarray, dy: np.ndarray, alpha: float) -> np.ndarray:
     return np.where(x > 0, dy, dy * alpha * np.exp(np.minimum(x, 0)))
 
 
-def _gelu_tanh_argument(x):
+def _gelu_tanh_argument(x: np.ndarray) -> np.ndarray:
     return _SQRT_2_PI * (x + _GELU_CUBIC * x * x * x)
 
 
-def _gelu_tanh_slope(x):
+def _gelu_tanh_slope(x: np.ndarray) -> np.ndarray:
     x = np.clip(x, -32, 32)  # 0 or 1 beyond; there 0 times an infinite du would be NaN
     u, du = _gelu_tanh_argument(x), _SQRT_2_PI * (1 + 3 * _GELU_CUBIC * x * x)
     return 0.5 * (1 + np.tanh(u)) + 0.5 * x * _sech2(u) * du
 
 
 # name -> (value, gradient), functions of x (and dy) and of two constants a and b
-UNARY = {
+UNARY: dict[str, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = {
     "ReLU": (lambda x, a, b: np.where(x < 0, 0, x), lambda x, dy, a, b: np.where(x <= 0, 0, dy)),
     "LeakyReLU": (lambda x, a, b: np.where(x > 0, x, a * x), lambda x, dy, a, b: np.where(x > 0, dy, a * dy)),
     "ELU": (lambda x, a, b: _elu(x, a), lambda x, dy, a, b: _elu_gradient(x, dy, a)),
@@ -92,21 +94,21 @@ UNARY = {
 
 
 @np.errstate(all="ignore")
-def unary_forward(name, input, a=0.0, b=0.0):
+def unary_forward(name: str, input: np.ndarray, a: float = 0.0, b: float = 0.0) -> np.ndarray:
     """y = f(x), f one of UNARY with its constants a and b; any shape."""
     (input,) = checks.elementwise(name, input=input)
     return UNARY[name][0](input, a, b).astype(input.dtype)
 
 
 @np.errstate(all="ignore")
-def unary_backward(name, input, grad_output, a=0.0, b=0.0):
+def unary_backward(name: str, input: np.ndarray, grad_output: np.ndarray, a: float = 0.0, b: float = 0.0) -> np.ndarray:
     """dx = dy f'(x)."""
     input, grad_output = checks.elementwise(name, input=input, grad_output=grad_output)
     return UNARY[name][1](input, grad_output, a, b).astype(input.dtype)
 
 
 @np.errstate(all="ignore")
-def softmax_forward(input):
+def softmax_forward(input: np.ndarray) -> np.ndarray:
     """y_i = exp(x_i - max) / sum_j exp(x_j - max), over the last axis."""
     (input,) = checks.rows("Softmax", input=input)
     if input.size == 0:
@@ -116,7 +118,7 @@ def softmax_forward(input):
 
 
 @np.errstate(all="ignore")
-def softmax_backward(input, grad_output):
+def softmax_backward(input: np.ndarray, grad_output: np.ndarray) -> np.ndarray:
     """dx = y (dy - sum(dy y)), y the softmax of the input."""
     input, grad_output = checks.rows("Softmax", input=input, grad_output=grad_output)
     y = softmax_forward(input)
@@ -124,7 +126,7 @@ def softmax_backward(input, grad_output):
 
 
 @np.errstate(all="ignore")
-def log_softmax_forward(input):
+def log_softmax_forward(input: np.ndarray) -> np.ndarray:
     """y_i = x_i - max - log sum_j exp(x_j - max), over the last axis."""
     (input,) = checks.rows("LogSoftmax", input=input)
     if input.size == 0:
@@ -134,21 +136,21 @@ def log_softmax_forward(input):
 
 
 @np.errstate(all="ignore")
-def log_softmax_backward(input, grad_output):
+def log_softmax_backward(input: np.ndarray, grad_output: np.ndarray) -> np.ndarray:
     """dx = dy - softmax(x) sum(dy)."""
     input, grad_output = checks.rows("LogSoftmax", input=input, grad_output=grad_output)
     return grad_output - softmax_forward(input) * grad_output.sum(axis=-1, keepdims=True)
 
 
 @np.errstate(all="ignore")
-def softmax_backward_from_output(output, grad_output):
+def softmax_backward_from_output(output: np.ndarray, grad_output: np.ndarray) -> np.ndarray:
     """dx = y (dy - sum(dy y)), y the output of the forward, whatever it holds."""
     output, grad_output = checks.rows("Softmax", output=output, grad_output=grad_output)
     return output * (grad_output - (grad_output * output).sum(axis=-1, keepdims=True))
 
 
 @np.errstate(all="ignore")
-def log_softmax_backward_from_output(output, grad_output):
+def log_softmax_backward_from_output(output: np.ndarray, grad_output: np.ndarray) -> np.ndarray:
     """dx = dy - exp(y) sum(dy), y the output of the forward, whatever it holds."""
     output, grad_output = checks.rows("LogSoftmax", output=output, grad_output=grad_output)
     return grad_output - np.exp(output) * grad_output.sum(axis=-1, keepdims=True)
@@ -161,9 +163,10 @@ _MASK32 = 0xFFFFFFFF
 DROPOUT_CHUNK = 1024  # elements drawn together: 128 Philox blocks of eight 16-bit numbers
 
 
-def philox4x32(counter, key):
+def philox4x32(counter: Sequence[Any], key: Sequence[int]) -> np.ndarray:
     """Philox4x32-10: counter (4, n) and key (2,) of 32-bit numbers -> (4, n) random 32-bit numbers, as uint64."""
-    c0, c1, c2, c3 = (np.atleast_1d(np.asarray(c, np.uint64)) for c in counter)
+    words: list[np.ndarray] = [np.atleast_1d(np.asarray(c, np.uint64)) for c in counter]
+    c0, c1, c2, c3 = words
     k0, k1 = (int(k) for k in key)
     for _ in range(10):
         p0, p1 = _PHILOX_MULTIPLIERS[0] * c0, _PHILOX_MULTIPLIERS[1] * c2
@@ -172,7 +175,7 @@ def philox4x32(counter, key):
     return np.stack([c0, c1, c2, c3])
 
 
-def dropout_bits(size, seed, offset):
+def dropout_bits(size: int, seed: int, offset: int) -> np.ndarray:
     """The 16-bit random number of each of `size` elements, from a 64-bit seed (the key) and a 64-bit offset.
 
     Chunks of 1024 elements take 128 Philox blocks; element e of a chunk reads half-word e // 128 of block e % 128.
@@ -186,7 +189,7 @@ def dropout_bits(size, seed, offset):
 
 
 @np.errstate(all="ignore")
-def dropout(input, p, seed, offset):
+def dropout(input: np.ndarray, p: float, seed: int, offset: int) -> np.ndarray:
     """y = x / (1 - p) where the element's 16-bit number is at least round(65536 p), else x * 0.
 
     The same call on grad_output is the backward. p is honoured to 1/65536; the mask depends on seed, offset and the
@@ -198,14 +201,14 @@ def dropout(input, p, seed, offset):
     return input * (keep * (1 / (1 - p))).astype(input.dtype)
 
 
-def bernoulli_mask(bit_generator, size, keep):
+def bernoulli_mask(bit_generator: np.random.BitGenerator, size: int, keep: float) -> np.ndarray:
     """mask (size,) of int64, 1 with probability keep: RandomState.binomial(1, keep, size), from the same stream."""
     checks.keeping("Dropout", keep)
     return np.random.RandomState(bit_generator).binomial(1, keep, size).astype(np.int64, copy=False)
 
 
 @np.errstate(all="ignore")
-def masked_scale(input, mask, scale):
+def masked_scale(input: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
     """y = x mask scale, with a mask of integers."""
     (input,) = checks.elementwise("Dropout", input=input)
     return input * (checks.mask("Dropout", mask, input).astype(input.dtype) * input.dtype.type(scale))

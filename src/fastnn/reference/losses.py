@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from .. import checks
 from .elementwise import _sigmoid, log_softmax_forward, softmax_forward
 
-LOSS = {
+LOSS: dict[str, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = {
     "MSELoss": (lambda x, t, a: (x - t) ** 2, lambda x, t, a: 2 * (x - t)),
     "HalfMSELoss": (lambda x, t, a: 0.5 * (x - t) ** 2, lambda x, t, a: x - t),
     "L1Loss": (lambda x, t, a: np.abs(x - t), lambda x, t, a: np.sign(x - t)),
@@ -28,7 +31,9 @@ LOSS = {
 
 
 @np.errstate(all="ignore")
-def loss_forward(name, input, target, a=0.0, row_weight=None):
+def loss_forward(
+    name: str, input: np.ndarray, target: np.ndarray, a: float = 0.0, row_weight: np.ndarray | None = None
+) -> float:
     """The sum over all elements of an elementwise loss, one of LOSS with its constant a, as a float.
 
     row_weight (N,) is the weights of the rows, float64.
@@ -38,20 +43,30 @@ def loss_forward(name, input, target, a=0.0, row_weight=None):
     return float((losses if row_weight is None else _by_row(row_weight, losses)).sum(dtype=np.float64))
 
 
-def _by_row(row_weight, array):
+def _by_row(row_weight: np.ndarray, array: np.ndarray) -> np.ndarray:
     """Rows times their weights, in float64."""
     return array * row_weight.reshape(-1, *[1] * (array.ndim - 1))
 
 
 @np.errstate(all="ignore")
-def loss_backward(name, input, target, scale, a=0.0, row_weight=None):
+def loss_backward(
+    name: str, input: np.ndarray, target: np.ndarray, scale: float, a: float = 0.0, row_weight: np.ndarray | None = None
+) -> np.ndarray:
     """scale times the derivative of the elementwise loss by its input, times the weight of the row."""
     input, target = checks.elementwise(name, input=input, target=target)
     grad = scale * LOSS[name][1](input, target, a)
     return (grad if row_weight is None else _by_row(row_weight, grad)).astype(input.dtype)
 
 
-def _class_weights(input, labels, rows, weight, ignore_index, smoothing=0.0, row_weight=None):
+def _class_weights(
+    input: np.ndarray,
+    labels: Any,
+    rows: Any,
+    weight: np.ndarray | None,
+    ignore_index: int,
+    smoothing: float = 0.0,
+    row_weight: np.ndarray | None = None,
+) -> tuple[np.ndarray, float]:
     """q (N, C): the weight of every class in the loss -sum(q log p) of a row; and the total weight of the batch.
 
     Labels: q = w (1 - s) at the label and w s / C everywhere, 0 in ignored rows; the total is the sum of the labels'
@@ -70,17 +85,23 @@ def _class_weights(input, labels, rows, weight, ignore_index, smoothing=0.0, row
     return each[:, None] * np.where(used[:, None], q, 0), float((each * np.where(used, w[safe], 0)).sum())
 
 
-def _mean(total_weight):
+def _mean(total_weight: float) -> float:
     return 1 / total_weight if total_weight else 0.0
 
 
-def _weighted(q, scores):
+def _weighted(q: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """sum(q scores) of each row, in which classes of weight 0 do not count even where the score is infinite."""
     return np.where(q == 0, 0, q * scores).sum(axis=1)
 
 
 @np.errstate(all="ignore")
-def nll_forward(input, target, weight=None, ignore_index=-100, row_weight=None):
+def nll_forward(
+    input: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None = None,
+    ignore_index: int = -100,
+    row_weight: np.ndarray | None = None,
+) -> tuple[float, float]:
     """Negative log-likelihood of log-probabilities (N, C) -> total loss, total weight (floats).
 
     The target is labels (N,) or rows (N, C); row_weight (N,) is the weights of the rows, float64.
@@ -91,7 +112,14 @@ def nll_forward(input, target, weight=None, ignore_index=-100, row_weight=None):
 
 
 @np.errstate(all="ignore")
-def nll_backward(input, target, scale, weight=None, ignore_index=-100, row_weight=None):
+def nll_backward(
+    input: np.ndarray,
+    target: np.ndarray,
+    scale: float | None,
+    weight: np.ndarray | None = None,
+    ignore_index: int = -100,
+    row_weight: np.ndarray | None = None,
+) -> np.ndarray:
     """scale times the derivative of the total of `nll_forward` by its input (N, C).
 
     None for a scale is one over the total weight, 0 where that is 0.
@@ -103,7 +131,14 @@ def nll_backward(input, target, scale, weight=None, ignore_index=-100, row_weigh
 
 
 @np.errstate(all="ignore")
-def cross_entropy_forward(input, target, weight=None, ignore_index=-100, label_smoothing=0.0, row_weight=None):
+def cross_entropy_forward(
+    input: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    row_weight: np.ndarray | None = None,
+) -> tuple[float, float]:
     """Negative log-likelihood of the softmax of scores (N, C) -> total loss, total weight (floats)."""
     input, labels, rows, weight = checks.classes("CrossEntropyLoss", input, target, weight, ignore_index)
     q, total_weight = _class_weights(input, labels, rows, weight, ignore_index, label_smoothing, row_weight)
@@ -111,7 +146,15 @@ def cross_entropy_forward(input, target, weight=None, ignore_index=-100, label_s
 
 
 @np.errstate(all="ignore")
-def cross_entropy_backward(input, target, scale, weight=None, ignore_index=-100, label_smoothing=0.0, row_weight=None):
+def cross_entropy_backward(
+    input: np.ndarray,
+    target: np.ndarray,
+    scale: float | None,
+    weight: np.ndarray | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    row_weight: np.ndarray | None = None,
+) -> np.ndarray:
     """scale times the derivative of the total of `cross_entropy_forward`: softmax(x) sum(q) - q in each row.
 
     None for a scale as in `nll_backward`.
