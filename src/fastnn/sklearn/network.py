@@ -1,0 +1,141 @@
+"""The network of an estimator: layers over its `coefs_` and `intercepts_`, and what they make of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import backend, nn
+from ..program import Inference
+from .rows import blocks, dense, is_sparse
+
+Array = np.ndarray
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "identity": nn.Identity,
+    "logistic": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "softplus": nn.Softplus,
+    "hardtanh": nn.Hardtanh,
+}
+OUTPUTS: dict[str, Callable[[], nn.Module]] = {"softmax": nn.Softmax, "logistic": nn.Sigmoid}
+CRITERIONS: dict[str, Callable[[str], nn.Criterion]] = {  # by the activation of the output, before which they come
+    "softmax": lambda reduction: nn.CrossEntropyLoss(reduction=reduction),
+    "logistic": nn.BCEWithLogitsLoss,
+    "identity": nn.HalfMSELoss,
+    "exp": nn.PoissonNLLLoss,
+}
+
+
+class Network:
+    """Layers whose weights are views of an estimator's arrays.
+
+    Parameters
+    ----------
+    coefs, intercepts : list of ndarray, shapes (n_in, n_out) and (n_out,)
+        Of all layers. What is written to them later counts.
+    activations : sequence of str
+        One a hidden layer.
+    out_activation : {"softmax", "logistic", "identity", "exp"}
+    dropouts : sequence of Dropout or None
+        One a hidden layer.
+    batch_norms : sequence of BatchNorm1d or None
+        One a hidden layer.
+
+    Attributes
+    ----------
+    model : Sequential
+        From the rows to what the activation of the output takes.
+    """
+
+    def __init__(
+        self,
+        coefs: list[Array],
+        intercepts: list[Array],
+        activations: Sequence[str],
+        out_activation: str,
+        dropouts: Sequence[nn.Dropout] | None = None,
+        batch_norms: Sequence[nn.BatchNorm1d] | None = None,
+    ) -> None:
+        self.out_activation = out_activation
+        self.linears = [linear(coef, intercept) for coef, intercept in zip(coefs, intercepts, strict=True)]
+        self._bound = list(zip(coefs, intercepts, strict=True))
+        layers: list[nn.Module] = []
+        for number, layer in enumerate(self.linears[:-1]):
+            layers.append(layer)
+            if batch_norms is not None:
+                layers.append(batch_norms[number])
+            if activations[number] != "identity":
+                layers.append(ACTIVATIONS[activations[number]]())
+            if dropouts is not None and dropouts[number].p:
+                layers.append(dropouts[number])
+        self.model = nn.Sequential(*layers, self.linears[-1])
+        output = [OUTPUTS[out_activation]()] if out_activation in OUTPUTS else []
+        self._infer = Inference(nn.Sequential(*self.model, *output))
+
+    def bind(self, coefs: list[Array], intercepts: list[Array]) -> Network:
+        """Follow arrays that were put in the place of others; returns the network."""
+        pairs = list(zip(coefs, intercepts, strict=True))
+        for number, (layer, pair) in enumerate(zip(self.linears, pairs, strict=True)):
+            if pair[0] is not self._bound[number][0] or pair[1] is not self._bound[number][1]:
+                assign(layer, *pair)
+                self._bound[number] = pair
+        return self
+
+    def output(self, X: Any) -> Array:
+        """The activation of the output at all rows of X, dense or sparse: shape (rows, n_outputs)."""
+        if is_sparse(X):
+            parts = [self._dense_output(dense(X, block)) for block in blocks(X.shape[0], X.shape[1])]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return self._dense_output(np.asarray(X))
+
+    def _dense_output(self, X: Array) -> Array:
+        weight = self.linears[0].weight
+        output = self._infer(X.astype(np.result_type(X, weight), copy=False))
+        return np.exp(output, out=output) if self.out_activation == "exp" else output
+
+
+def linear(coef: Array, intercept: Array) -> nn.Linear:
+    """A layer whose weight is a view of `coef`; no random numbers are drawn for it."""
+    layer = nn.Linear(1, 1, rng=0)
+    layer.in_features, layer.out_features = coef.shape
+    assign(layer, coef, intercept)
+    return layer
+
+
+def assign(layer: nn.Linear, coef: Array, intercept: Array) -> None:
+    """Give a layer other arrays."""
+    layer.weight, layer.bias = np.asarray(coef).T, np.asarray(intercept)
+    layer.grad_weight, layer.grad_bias = np.zeros_like(layer.weight), np.zeros_like(layer.bias)
+
+
+def trainable(array: Array, dtype: Any) -> Array:
+    """The array itself if a compiled step can train it, else a copy."""
+    if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray:
+        return array
+    return backend.aligned(np.array(array, dtype, order="C"))
+
+
+def glorot(units: Sequence[int], activations: Sequence[str], dtype: Any, rng: Any) -> tuple[list[Array], list[Array]]:
+    """Initial coefs and intercepts of layers of these widths, drawn as scikit-learn draws them.
+
+    Uniform in (-b, b), b = sqrt(6 / (n_in + n_out)), or sqrt(2 / ...) for a logistic layer; the output layer counts as
+    the last hidden one (Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+    2010).
+    """
+    coefs, intercepts = [], []
+    for number, (n_in, n_out) in enumerate(zip(units[:-1], units[1:], strict=True)):
+        factor = 2.0 if activations[number] == "logistic" else 6.0
+        bound = np.sqrt(factor / (n_in + n_out))
+        coefs.append(trainable(rng.uniform(-bound, bound, (n_in, n_out)), dtype))
+        intercepts.append(trainable(rng.uniform(-bound, bound, n_out), dtype))
+    return coefs, intercepts

@@ -1,0 +1,80 @@
+"""Rows of dense and sparse matrices: blocks of them, and batches for a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from ..program import Step
+
+Array = np.ndarray
+BLOCK = 1 << 19  # elements of the dense copy of a block of a sparse matrix: 4 MB in float64
+
+
+def is_sparse(X: Any) -> bool:
+    return bool(sparse.issparse(X))
+
+
+def blocks(rows: int, columns: int, multiple: int = 1) -> Iterator[slice]:
+    """Slices of at most about BLOCK elements, of a multiple of so many rows, that cover all rows."""
+    size = max(1, BLOCK // max(columns, 1) // multiple) * multiple
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+
+
+def dense(X: Any, rows: Any) -> Array:
+    """Some rows of X as a dense array."""
+    part = X[rows]
+    return part.toarray() if is_sparse(part) else part
+
+
+def prepared(X: Any, dtype: Any) -> Any:
+    """X in the form that gives rows fastest: C order, or CSR."""
+    if is_sparse(X):
+        return X.tocsr().astype(dtype, copy=False)
+    return np.ascontiguousarray(X, dtype)
+
+
+class Batches:
+    """Training data and how a step takes it: batch by batch, in any order.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix, shape (N, n_features)
+    y : ndarray, shape (N,) or (N, n_outputs)
+        As the criterion takes it.
+    weights : ndarray, shape (N,), or None
+    batch_size : int
+    drop_one : bool
+        Whether to leave out a last batch of one row, which has no variance.
+    """
+
+    def __init__(self, X: Any, y: Array, weights: Array | None, batch_size: int, drop_one: bool) -> None:
+        self.X, self.y, self.weights, self.batch_size = X, y, weights, batch_size
+        rows = X.shape[0]
+        self.drop_last = drop_one and rows > 1 and rows % batch_size == 1
+        self.rows = rows - self.drop_last
+        self.starts = np.arange(0, self.rows, batch_size)
+        self.sizes = np.diff(self.starts, append=self.rows)
+
+    def train(self, step: Step, order: Array | None) -> tuple[Array, Array]:
+        """Train on all rows in an order: of each batch the loss, and the part of it that is the penalty."""
+        if not is_sparse(self.X):
+            losses = step.epoch(self.X, self.y, self.batch_size, False, drop_last=self.drop_last, order=order,
+                                sample_weight=self.weights)  # fmt: skip
+            return losses, step.penalties
+        parts = []
+        for block in blocks(self.rows, self.X.shape[1], self.batch_size):
+            rows = block if order is None else order[block]
+            weights = None if self.weights is None else self.weights[rows]
+            losses = step.epoch(dense(self.X, rows), self.y[rows], self.batch_size, False, sample_weight=weights)
+            parts.append((losses, step.penalties))
+        losses, penalties = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return losses, penalties
+
+    def sums(self, values: Array, order: Array | None) -> Array:
+        """The sums of one number a row over each batch."""
+        in_order = values if order is None else values[order]
+        return np.add.reduceat(in_order[: self.rows], self.starts)
