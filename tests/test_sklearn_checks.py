@@ -11,28 +11,24 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastnn.sklearn import MLPClassifier, MLPRegressor
 
-# What scikit-learn checks its own with: as many iterations, and solvers to which a weight is so many rows.
 ESTIMATORS = [
     MLPClassifier(max_iter=100),
     MLPRegressor(max_iter=100),
     MLPClassifier(max_iter=100, solver="lbfgs"),
-    MLPRegressor(max_iter=100, solver="sgd", tol=1e-2, random_state=42),
-    MLPClassifier(
-        (8, 6),
-        ["gelu", "silu"],
-        solver="adamw",
-        max_iter=100,
-        dropout=0.1,
-        batch_norm=True,
-        class_weight="balanced",
-        n_threads=1,
-        learning_rate_init=0.01,
-        random_state=0,
-    ),
+    MLPRegressor(max_iter=100, solver="lbfgs"),
+    MLPClassifier((8, 6), ["gelu", "silu"], solver="adamw", max_iter=100, learning_rate_init=0.01, n_threads=1),
+    MLPRegressor(dropout=0.1, batch_norm=True, max_iter=100, learning_rate_init=0.01, random_state=0),
 ]
+BY_ROWS = "dropout and the statistics of batch normalisation count rows, whatever their weights"
 
 
-@parametrize_with_checks(ESTIMATORS)
+def expected_failures(estimator):
+    """None with the parameters that scikit-learn's estimators have too."""
+    names = "check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"
+    return dict.fromkeys(names, BY_ROWS) if estimator.batch_norm else {}
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_checks(estimator, check):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -86,6 +86,8 @@ class BaseMLP(BaseEstimator):
         first = "coefs_" not in vars(self) or not (self.warm_start or incremental)
         self._check_extras(hidden, incremental)
         X, y = self._validated(X, y, incremental, first)
+        if self.batch_norm and X.shape[0] < 2:
+            raise ValueError(f"{type(self).__name__}: expected 2 rows or more with batch_norm, got n_samples = 1")
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
         scored, weights = weights, self._class_weighted(weights, y, incremental)
         rng = check_random_state(self.random_state)
@@ -184,7 +186,6 @@ class BaseMLP(BaseEstimator):
             self._start_curves()
 
     def _start_curves(self) -> None:
-        vars(self).pop("_best", None)
         self.loss_curve_: list[float] = []
         self._no_improvement_count = 0
         self.best_loss_ = None if self.early_stopping else np.inf

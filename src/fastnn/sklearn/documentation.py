@@ -42,7 +42,8 @@ momentum : float, default=0.9
 nesterovs_momentum : bool, default=True
 early_stopping : bool, default=False
     Whether to hold back `validation_fraction` of the rows and to stop when their score gets no better; the weights
-    with the best score are kept.
+    with the best score are kept. As in scikit-learn, a warm start without a better score than those before keeps its
+    last weights.
 validation_fraction : float, default=0.1
 beta_1, beta_2 : float, default=0.9 and 0.999
     In [0, 1), for 'adam' and 'adamw'.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.special import xlogy
@@ -78,12 +79,14 @@ def _optimizer(estimator: Any, network: Network) -> Any:
     return optim.AdamW(model, rate, betas, estimator.epsilon, estimator.weight_decay)
 
 
-class Held(NamedTuple):
-    """The rows that early stopping holds back, and their targets and weights."""
+@dataclass
+class Held:
+    """The rows that early stopping holds back, their targets and weights, and the network that scored best on them."""
 
     X: Any
     y: Array
     weights: Array | None
+    best: list[Array] | None = None
 
 
 def fit(estimator: Any, network: Network, X: Any, y: Array, weights: Array | None, scored: Array | None, rng: Any,
@@ -102,8 +105,8 @@ def fit(estimator: Any, network: Network, X: Any, y: Array, weights: Array | Non
     held: Held | None = None
     if estimator.early_stopping:
         X, y, weights, held = _split(estimator, X, y, weights, scored, rng)
-        if "_best" not in vars(estimator):
-            estimator._best = snapshot(network)
+        if not estimator.validation_scores_:
+            held.best = snapshot(network)  # what remains of a training without a better score than NaN
     rows = X.shape[0]
     batches = Batches(X, y, weights, _batch_size(estimator, rows), bool(estimator.batch_norm))
     loss_of = _Loss(estimator, network, batches)
@@ -145,8 +148,8 @@ def fit(estimator: Any, network: Network, X: Any, y: Array, weights: Array | Non
         except KeyboardInterrupt:
             name = type(estimator).__name__
             warnings.warn(f"{name}: training interrupted, the network stays as it is now", stacklevel=5)
-    if held is not None:
-        restore(network, estimator._best)
+    if held is not None and held.best is not None:
+        restore(network, held.best)
 
 
 def _next_order(order: Array | None, rows: int, rng: Any) -> Array:
@@ -218,7 +221,7 @@ def _compare(estimator: Any, network: Network, held: Held | None, record: dict[s
     estimator._no_improvement_count = estimator._no_improvement_count + 1 if score < best + estimator.tol else 0
     if score > best:
         estimator.best_validation_score_ = score
-        estimator._best = snapshot(network)
+        held.best = snapshot(network)
 
 
 def _tell(estimator: Any, record: dict[str, Any]) -> None:
