@@ -14,6 +14,8 @@ MODULES = [name for name in NAMES if name not in ("fastnn._core", "fastnn.__main
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name, tmp_path, monkeypatch):
+    if name.startswith("fastnn.sklearn"):
+        pytest.importorskip("sklearn", minversion="1.6")
     monkeypatch.chdir(tmp_path)  # what an example writes goes there
     fastnn.manual_seed(0)
     failed, _ = doctest.testmod(importlib.import_module(name), report=True)

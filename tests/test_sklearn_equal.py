@@ -240,9 +240,10 @@ def test_parameters_defaults_and_signatures_are_the_same():
         theirs = getattr(neural_network, name)
         expected = theirs().get_params()
         assert expected.items() <= own().get_params().items()
-        assert list(own.__init__.__annotations__)[: len(expected)] == list(theirs.__init__.__code__.co_varnames)[
-            1 : len(expected) + 1
-        ]
+        assert (
+            list(own.__init__.__annotations__)[: len(expected)]
+            == list(theirs.__init__.__code__.co_varnames)[1 : len(expected) + 1]
+        )
         methods = {method for method in dir(theirs) if not method.startswith("_")}
         assert methods <= {*dir(own)}
 

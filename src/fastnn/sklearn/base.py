@@ -59,11 +59,12 @@ class BaseMLP(BaseEstimator):
         "progress": ["boolean"],
     }
     _score_name: str  # of the validation score in the records of callbacks
+    dropout: Any
     stop_training = False
 
     def _keep(self, arguments: dict[str, Any]) -> None:
         """Keep the arguments of a constructor as attributes, unchecked, as scikit-learn asks for."""
-        vars(self).update({name: arguments[name] for name in self._get_param_names()})
+        self.__dict__.update({name: arguments[name] for name in self._get_param_names()})
 
     # What callbacks see
 
@@ -99,7 +100,7 @@ class BaseMLP(BaseEstimator):
             self._initialize(units, dtype, rng)
         else:
             self._check_units(units)
-        vars(self).pop("stop_training", None)
+        self.__dict__.pop("stop_training", None)
         with self._threads():
             network = self._network_to_train(incremental)
             if self.solver == "lbfgs":
@@ -107,7 +108,7 @@ class BaseMLP(BaseEstimator):
             else:
                 self._prepare_stochastic(network, incremental)
                 stochastic.fit(self, network, X, y, weights, scored, rng, incremental)
-        vars(self).pop("stop_training", None)
+        self.__dict__.pop("stop_training", None)
         if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
                 f"{type(self).__name__}: expected finite coefs_ and intercepts_ after training, got inf or nan: "
@@ -165,7 +166,8 @@ class BaseMLP(BaseEstimator):
         return [self.activation] * max(count, 1) if isinstance(self.activation, str) else list(self.activation)
 
     def _dropouts(self, hidden: Any) -> list[float]:
-        return [self.dropout] * len(hidden) if isinstance(self.dropout, Real) else list(self.dropout)
+        shared = isinstance(self.dropout, Real)
+        return [self.dropout] * len(hidden) if shared else list(self.dropout)
 
     def _initialize(self, units: list[int], dtype: Any, rng: Any) -> None:
         """Fresh weights and statistics, as before the first epoch."""
@@ -175,7 +177,7 @@ class BaseMLP(BaseEstimator):
         self.out_activation_ = self._out_activation()
         self.coefs_, self.intercepts_ = glorot(units, [*activations, activations[-1]], dtype, rng)
         for name in ("_network", "_stochastic", "_resume", "_dropout_layers", "batch_norms_"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         if any(self._dropouts(units[1:-1])):
             self._dropout_layers = [
                 nn.Dropout(float(p), rng=int(rng.randint(KEY_END))) for p in self._dropouts(units[1:-1])
@@ -189,7 +191,7 @@ class BaseMLP(BaseEstimator):
         self.loss_curve_: list[float] = []
         self._no_improvement_count = 0
         self.best_loss_ = None if self.early_stopping else np.inf
-        self.validation_scores_ = [] if self.early_stopping else None
+        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
         self.best_validation_score_ = -np.inf if self.early_stopping else None
 
     def _check_units(self, units: list[int]) -> None:
@@ -219,7 +221,7 @@ class BaseMLP(BaseEstimator):
 
     def _prepare_stochastic(self, network: Network, incremental: bool) -> None:
         """The optimiser: that of the calls before in `partial_fit`, else a new one."""
-        resume = vars(self).pop("_resume", None)
+        resume = self.__dict__.pop("_resume", None)
         if not incremental or "_stochastic" not in vars(self):
             self._stochastic = Stochastic(self, network)
             if incremental and resume is not None:

@@ -62,7 +62,8 @@ class Objective:
             loss += self.criterion.forward(output, y, weights)
             model.acc_grad_params(x, self.criterion.backward(output, y, weights))
         decayed = self.vector[: self.decayed]
-        loss = loss / self.total / self.outputs + self.constant + 0.5 * self.alpha * float(decayed @ decayed) / self.total
+        penalty = 0.5 * self.alpha * float(decayed @ decayed) / self.total
+        loss = loss / self.total / self.outputs + self.constant + penalty
         gradient = self.gradient / self.total
         gradient[: self.decayed] += self.alpha / self.total * decayed
         return loss, gradient
@@ -101,7 +102,7 @@ def fit(estimator: Any, X: Any, y: Array, weights: Array | None) -> None:
             result = minimize(objective, start, method="L-BFGS-B", jac=True, options=options, callback=on_iteration)
         except KeyboardInterrupt:
             name = type(estimator).__name__
-            warnings.warn(f"{name}: training interrupted, the network is that of the last iteration", stacklevel=4)
+            warnings.warn(f"{name}: training interrupted, the network is that of the last iteration", stacklevel=5)
             return
         _write(arrays, objective, result.x)
         estimator.n_iter_, estimator.loss_ = min(result.nit, estimator.max_iter), float(result.fun)
@@ -109,7 +110,7 @@ def fit(estimator: Any, X: Any, y: Array, weights: Array | None) -> None:
         warnings.warn(
             f"{type(estimator).__name__}: no convergence of lbfgs in {estimator.n_iter_} iterations: {result.message}",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,7 @@ def glorot(units: Sequence[int], activations: Sequence[str], dtype: Any, rng: An
     2010).
     """
     coefs, intercepts = [], []
-    for number, (n_in, n_out) in enumerate(zip(units[:-1], units[1:], strict=True)):
+    for number, (n_in, n_out) in enumerate(pairwise(units)):
         factor = 2.0 if activations[number] == "logistic" else 6.0
         bound = np.sqrt(factor / (n_in + n_out))
         coefs.append(trainable(rng.uniform(-bound, bound, (n_in, n_out)), dtype))

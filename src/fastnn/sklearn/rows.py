@@ -46,35 +46,44 @@ class Batches:
     y : ndarray, shape (N,) or (N, n_outputs)
         As the criterion takes it.
     weights : ndarray, shape (N,), or None
+    chosen : ndarray of int, or None
+        The numbers of the rows to train on; None: all.
     batch_size : int
     drop_one : bool
         Whether to leave out a last batch of one row, which has no variance.
     """
 
-    def __init__(self, X: Any, y: Array, weights: Array | None, batch_size: int, drop_one: bool) -> None:
-        self.X, self.y, self.weights, self.batch_size = X, y, weights, batch_size
-        rows = X.shape[0]
-        self.drop_last = drop_one and rows > 1 and rows % batch_size == 1
-        self.rows = rows - self.drop_last
+    def __init__(
+        self, X: Any, y: Array, weights: Array | None, chosen: Array | None, batch_size: int, drop_one: bool
+    ) -> None:
+        self.X, self.y, self.weights, self.chosen, self.batch_size = X, y, weights, chosen, batch_size
+        rows = X.shape[0] if chosen is None else len(chosen)
+        self.rows = rows - (drop_one and rows > 1 and rows % batch_size == 1)
+        self._drop_last = self.rows < rows
         self.starts = np.arange(0, self.rows, batch_size)
         self.sizes = np.diff(self.starts, append=self.rows)
 
     def train(self, step: Step, order: Array | None) -> tuple[Array, Array]:
-        """Train on all rows in an order: of each batch the loss, and the part of it that is the penalty."""
+        """Train on the rows in an order: of each batch the loss, and the part of it that is the penalty."""
+        numbers = self._numbers(order)
         if not is_sparse(self.X):
-            losses = step.epoch(self.X, self.y, self.batch_size, False, drop_last=self.drop_last, order=order,
+            losses = step.epoch(self.X, self.y, self.batch_size, False, drop_last=self._drop_last, order=numbers,
                                 sample_weight=self.weights)  # fmt: skip
             return losses, step.penalties
         parts = []
         for block in blocks(self.rows, self.X.shape[1], self.batch_size):
-            rows = block if order is None else order[block]
+            rows = block if numbers is None else numbers[block]
             weights = None if self.weights is None else self.weights[rows]
             losses = step.epoch(dense(self.X, rows), self.y[rows], self.batch_size, False, sample_weight=weights)
             parts.append((losses, step.penalties))
         losses, penalties = (np.concatenate(part) for part in zip(*parts, strict=True))
         return losses, penalties
 
+    def _numbers(self, order: Array | None) -> Array | None:
+        """The numbers of the rows in an order of those that are chosen."""
+        return order if self.chosen is None else self.chosen if order is None else self.chosen[order]
+
     def sums(self, values: Array, order: Array | None) -> Array:
         """The sums of one number a row over each batch."""
-        in_order = values if order is None else values[order]
-        return np.add.reduceat(in_order[: self.rows], self.starts)
+        numbers = self._numbers(order)
+        return np.add.reduceat((values if numbers is None else values[numbers])[: self.rows], self.starts)

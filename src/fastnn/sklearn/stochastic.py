@@ -14,8 +14,8 @@ from sklearn.model_selection import train_test_split
 
 from .. import optim
 from ..callbacks import CallbackList
-from ..progress import shown
 from ..program import Step
+from ..progress import shown
 from .network import CRITERIONS, Network
 from .rows import Batches
 
@@ -103,53 +103,59 @@ def fit(estimator: Any, network: Network, X: Any, y: Array, weights: Array | Non
         Where splits and orders come from.
     """
     held: Held | None = None
+    chosen: Array | None = None
     if estimator.early_stopping:
-        X, y, weights, held = _split(estimator, X, y, weights, scored, rng)
+        chosen, held = _split(estimator, X, y, scored, rng)
         if not estimator.validation_scores_:
             held.best = snapshot(network)  # what remains of a training without a better score than NaN
-    rows = X.shape[0]
-    batches = Batches(X, y, weights, _batch_size(estimator, rows), bool(estimator.batch_norm))
-    loss_of = _Loss(estimator, network, batches)
-    hooks = CallbackList(type(estimator).__name__, estimator.callbacks or ())
+    rows = X.shape[0] if chosen is None else len(chosen)
+    batches = Batches(X, y, weights, chosen, _batch_size(estimator, rows), bool(estimator.batch_norm))
+    epoch_loss = _Loss(estimator, network, batches)
+    where = type(estimator).__name__
+    hooks = CallbackList(where, estimator.callbacks or ())
     epochs = 1 if incremental else estimator.max_iter
+    order: Array | None = None
+    estimator.n_iter_ = 0
+    network.model.train()
     with hooks.training(estimator), shown(bool(estimator.progress), epochs, rows) as (on_rows, on_epoch):
         try:
-            estimator.n_iter_ = 0
-            order: Array | None = None
-            while estimator.n_iter_ < epochs:
-                hooks.on_epoch_begin(estimator, estimator.n_iter_ + 1)
-                started = perf_counter()
+            for epoch in range(1, epochs + 1):
+                hooks.on_epoch_begin(estimator, epoch)
                 if estimator.shuffle:
                     order = _next_order(order, rows, rng)
-                rate = estimator.optimizer.lr
-                losses = estimator._stochastic.train(batches, order)
-                estimator.n_iter_ += 1
-                estimator.t_ += rows
-                estimator.loss_ = loss_of(*losses, order)
-                estimator.loss_curve_.append(estimator.loss_)
-                record = {"epoch": estimator.n_iter_, "loss": estimator.loss_}
-                _compare(estimator, network, held, record)
-                record |= {"lr": rate, "seconds": perf_counter() - started}
-                _tell(estimator, record)
-                if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
-                    rate = float(estimator.learning_rate_init) / (estimator.t_ + 1) ** estimator.power_t
-                    estimator.optimizer.lr = rate
+                record = _epoch(estimator, network, batches, order, epoch_loss, held)
                 on_rows(rows)
                 on_epoch(record)
                 hooks.on_epoch_end(estimator, record)
                 if _enough(estimator):
                     break
-                if estimator.n_iter_ == epochs and not incremental:
-                    warnings.warn(
-                        f"{type(estimator).__name__}: no convergence in the {epochs} epochs that max_iter allows",
-                        ConvergenceWarning,
-                        stacklevel=5,
-                    )
+            else:
+                if not incremental:
+                    text = f"{where}: no convergence in the {epochs} epochs that max_iter allows"
+                    warnings.warn(text, ConvergenceWarning, stacklevel=5)
         except KeyboardInterrupt:
-            name = type(estimator).__name__
-            warnings.warn(f"{name}: training interrupted, the network stays as it is now", stacklevel=5)
+            warnings.warn(f"{where}: training interrupted, the network stays as it is now", stacklevel=5)
     if held is not None and held.best is not None:
         restore(network, held.best)
+
+
+def _epoch(estimator: Any, network: Network, batches: Batches, order: Array | None, epoch_loss: _Loss,
+           held: Held | None) -> dict[str, Any]:  # fmt: skip
+    """Train for an epoch, and note it in the estimator's attributes; its record."""
+    started, rate = perf_counter(), estimator.optimizer.lr
+    losses, penalties = estimator._stochastic.train(batches, order)
+    rows = batches.X.shape[0] if batches.chosen is None else len(batches.chosen)
+    estimator.n_iter_ += 1
+    estimator.t_ += rows
+    estimator.loss_ = epoch_loss(losses, penalties, order)
+    estimator.loss_curve_.append(estimator.loss_)
+    record = {"epoch": estimator.n_iter_, "loss": estimator.loss_}
+    _compare(estimator, network, held, record)
+    record |= {"lr": rate, "seconds": perf_counter() - started}
+    _tell(estimator, record)
+    if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
+        estimator.optimizer.lr = float(estimator.learning_rate_init) / (estimator.t_ + 1) ** estimator.power_t
+    return record
 
 
 def _next_order(order: Array | None, rows: int, rng: Any) -> Array:
@@ -171,8 +177,8 @@ def _batch_size(estimator: Any, rows: int) -> int:
     return int(min(estimator.batch_size, rows))
 
 
-def _split(estimator: Any, X: Any, y: Array, weights: Array | None, scored: Array | None, rng: Any) -> Any:
-    """What remains for the training, and what is held back: the split of scikit-learn for the same `rng`."""
+def _split(estimator: Any, X: Any, y: Array, scored: Array | None, rng: Any) -> tuple[Array, Held]:
+    """The numbers of the rows to train on, and what is held back: the split of scikit-learn for the same `rng`."""
     stratify = y if estimator._stratifies() else None
     train, test = train_test_split(
         np.arange(X.shape[0]), random_state=rng, test_size=estimator.validation_fraction, stratify=stratify
@@ -181,8 +187,7 @@ def _split(estimator: Any, X: Any, y: Array, weights: Array | None, scored: Arra
         raise ValueError(
             f"{type(estimator).__name__}: expected a validation_fraction of at least 2 rows, got {len(test)} row"
         )
-    held = Held(X[test], y[test], None if scored is None else scored[test])
-    return X[train], y[train], None if weights is None else weights[train], held
+    return train, Held(X[test], y[test], None if scored is None else scored[test])
 
 
 class _Loss:
