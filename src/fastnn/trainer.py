@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import checkpoint, interrupts
+from . import interrupts
 from .arguments import flag, positive_int
 from .callbacks import Callback, CallbackList
+from .checkpoint.files import Part, restore, write
+from .checkpoint.parts import optional, parts_of, several
 from .data import Batches, batches
 from .history import History
 from .optim.lr_scheduler import ReduceLROnPlateau
@@ -256,23 +258,23 @@ class Trainer:
         OSError
             If the file cannot be written.
         """
-        checkpoint.write(path, {name: part.state() for name, part in self._parts(self._training).items()})
+        write(path, {name: part.state() for name, part in self._parts(self._training).items()})
 
     def _begin(self, training: _Training, resume: PathLike | None) -> None:
         """Start at the first epoch, or take everything from a checkpoint and start after its last."""
         if resume is None:
             self.history, self.epoch = History(), 0
         else:
-            checkpoint.restore(resume, self._parts(training))
+            restore(resume, self._parts(training))
         self._training, self.stop_training = training, False
 
-    def _parts(self, training: _Training) -> dict[str, checkpoint.Part]:
+    def _parts(self, training: _Training) -> dict[str, Part]:
         """What a checkpoint of the training has."""
         return {
-            **checkpoint.parts_of(self.model, self.optimizer, None, training.rng),
-            "schedule": checkpoint.optional("schedule", training.schedule),
-            "callbacks": checkpoint.several(training.callbacks),
-            "extra": checkpoint.Part(self._state, self._load_state),
+            **parts_of(self.model, self.optimizer, None, training.rng),
+            "schedule": optional("schedule", training.schedule),
+            "callbacks": several(training.callbacks),
+            "extra": Part(self._state, self._load_state),
         }
 
     def _state(self) -> dict[str, Any]:

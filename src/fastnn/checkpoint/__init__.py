@@ -10,10 +10,10 @@ import numpy as np
 
 from ..nn import Module
 from ..serialization import PathLike
-from .files import Part, restore, write
-from .parts import optional, parts_of, several
+from .files import restore, write
+from .parts import parts_of
 
-__all__ = ["Part", "load_checkpoint", "optional", "parts_of", "restore", "save_checkpoint", "several", "write"]
+__all__ = ["load_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(
