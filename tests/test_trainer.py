@@ -1,13 +1,20 @@
-"""The training loop: against the loop written out, modes, history, progress, pictures."""
+"""The training loop: against the loop written out, modes, metrics, Ctrl-C, history, progress, pictures."""
 
 import builtins
+import csv
 import io
+import math
+import os
+import signal
 import sys
+import threading
 
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import History, Trainer, data, nn, optim
+from fastnn.program.explicit import train_step
 
 
 def task(rows=60, classes=3):
@@ -163,6 +170,156 @@ def test_fit_refuses():
         with pytest.raises(error) as caught:
             trainer().fit(*arguments, progress=False)
         assert str(caught.value) == text
+    with pytest.raises(TypeError, match=r"Trainer.fit: expected train_metrics as True or False, got 1"):
+        trainer().fit(X, y, 1, progress=False, train_metrics=1)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Metrics
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def widest(outputs, targets):
+    """A metric that tells whether it was given what it should be."""
+    assert isinstance(outputs, np.ndarray) and outputs.shape == (len(targets), 3)
+    return np.abs(outputs).max()
+
+
+def test_metrics_are_evaluated_where_they_are_asked_for():
+    X, y = task()
+    metrics = {"widest": widest, "accuracy": lambda outputs, targets: np.float32(0.25)}
+    made = trainer()
+    made = Trainer(made.model, made.criterion, made.optimizer, metrics)
+    result = made.evaluate(X, y)
+    assert list(result) == ["loss", "accuracy", "widest"] and result["accuracy"] == 0.25
+    assert result["widest"] == np.abs(made.predict(X)).max() and type(result["widest"]) is float
+    seen = []
+    history = made.fit(
+        X[:40], y[:40].tolist(), 2, validation_data=(X[40:], y[40:]), rng=0, progress=False,
+        callbacks=[lambda record: seen.append((made.predict(X[40:]), made.predict(X[:40])))],
+    )  # fmt: skip
+    assert set(history.history) == {"loss", "accuracy", "lr", "seconds", "val_loss", "val_accuracy", "val_widest"}
+    assert history["val_widest"] == [np.abs(outputs).max() for outputs, _ in seen]
+    history = made.fit(X[:40], y[:40], 2, rng=0, progress=False, train_metrics=True,
+                       callbacks=[lambda record: seen.append((None, made.predict(X[:40])))])  # fmt: skip
+    assert history["widest"] == [np.abs(outputs).max() for _, outputs in seen[2:]]
+    assert history["accuracy"] == [0.25, 0.25]
+
+
+def test_metrics_refuse():
+    model = network()
+    parts = model, nn.CrossEntropyLoss(), optim.SGD(model)
+    for metrics, error, text in [
+        ([widest], TypeError, "Trainer: expected metrics as a mapping of names to functions, got list"),
+        ({"loss": widest}, ValueError, "Trainer: expected another name for a metric than epoch, loss, lr, seconds, "
+                                       "got 'loss'"),
+        ({"size": 3}, TypeError, "Trainer: expected the metric 'size' as a function, got int"),
+    ]:  # fmt: skip
+        with pytest.raises(error) as caught:
+            Trainer(*parts, metrics=metrics)
+        assert str(caught.value) == text
+    X, y = task()
+    with pytest.raises(TypeError, match=r"Trainer: expected the metric 'rows' to be a number, got shape \(60,\)"):
+        Trainer(*parts, metrics={"rows": lambda outputs, targets: outputs[:, 0]}).evaluate(X, y)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Ctrl-C
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler, whatever the run was started with."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+class Pressing(nn.Module):
+    """A layer in whose backward pass Ctrl-C is pressed."""
+
+    def __init__(self, press, steps):
+        self.press, self.steps = press, steps
+
+    def update_output(self, input):
+        return input * 1
+
+    def update_grad_input(self, input, grad_output):
+        self.steps -= 1
+        if self.steps == 0:
+            self.press()
+        return grad_output * 1
+
+
+def network_with(layer):
+    return nn.Sequential(nn.Linear(4, 8, rng=0), nn.BatchNorm1d(8), layer, nn.Linear(8, 3, rng=1))
+
+
+def interrupted(made, callbacks=()):
+    """Fit until Ctrl-C; the epochs that are whole then, and whether the callbacks have ended."""
+    X, y = task()
+    ended = []
+    end = fastnn.callbacks.LambdaCallback(on_train_end=ended.append)
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(X, y, 10**9, 20, rng=0, progress=False, callbacks=[*callbacks, end])
+    assert ended == [made] and all(module.training for module in made.model.modules())
+    return len(made.history)
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_ctrl_c_waits_for_the_end_of_the_step(ctrl_c, batches):
+    made = trainer(network_with(Pressing(ctrl_c, steps=5)))
+    step = fastnn.callbacks.LambdaCallback(on_batch_end=lambda *values: None)
+    assert interrupted(made, [step] if batches else []) == 1 and made.epoch == 2
+    plain = trainer(network_with(Pressing(None, steps=-1)))
+    loader = data.batches(*task(), 20, shuffle=True, rng=0)
+    for x, y in [*loader, *loader][:5]:
+        train_step(plain.model, plain.criterion, plain.optimizer, x, y)
+    for name, array in plain.model.state_dict().items():
+        np.testing.assert_array_equal(made.model.state_dict()[name], array)
+    assert made.optimizer.state[0]["step"] == 5
+
+
+def test_ctrl_c_in_a_compiled_epoch_leaves_whole_steps(ctrl_c):
+    made = trainer(network_with(nn.ReLU()))
+    timer = threading.Timer(0.2, ctrl_c)
+    timer.start()
+    epochs = interrupted(made)
+    timer.join()
+    steps = made.optimizer.state[0]["step"]
+    assert steps // 3 in (epochs, epochs + 1) and steps == made.model[1].num_batches_tracked
+    plain = trainer(network_with(nn.ReLU()))
+    plain.fit(*task(), steps // 3, 20, rng=(rng := np.random.default_rng(0)), progress=False)
+    for x, y in [*data.batches(*task(), 20, shuffle=True, rng=rng)][: steps % 3]:
+        fastnn.compile(plain.model, plain.criterion, plain.optimizer)(x, y)
+    for name, array in plain.model.state_dict().items():
+        np.testing.assert_array_equal(made.model.state_dict()[name], array)
+
+
+def test_ctrl_c_twice_does_not_wait(ctrl_c):
+    def press():
+        ctrl_c()
+        ctrl_c()
+
+    made = trainer(network_with(Pressing(press, steps=2)))
+    interrupted(made)
+    assert made.optimizer.state[0]["step"] == 1
+
+
+def test_a_handler_of_ones_own_stays(ctrl_c):
+    pressed = []
+    signal.signal(signal.SIGINT, lambda *values: pressed.append(values))
+    made = trainer(network_with(Pressing(ctrl_c, steps=2)))
+    made.fit(*task(), 2, 20, progress=False)
+    assert len(pressed) == 1 and len(made.history) == 2
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    done = []
+    thread = threading.Thread(target=lambda: done.append(len(trainer().fit(*task(), 2, progress=False))))
+    thread.start()
+    thread.join()
+    assert done == [2]
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -237,9 +394,14 @@ def test_progress_is_a_line_an_epoch(capsys):
     lines = err.splitlines()
     assert out == "" and len(lines) == 2
     assert lines[0].startswith("epoch 1/2  loss ") and lines[1].startswith("epoch 2/2  loss ")
-    assert all(word in lines[0] for word in ("  accuracy 0.", "  val_loss ", "  val_accuracy 0.", " s"))
+    assert all(word in lines[0] for word in ("  accuracy 0.", "  val_loss ", "  val_accuracy 0.", " s  "))
+    seconds, rate = lines[0].removesuffix(" samples/s").rsplit("  ", 2)[1:]
+    assert seconds.endswith(" s") and int(rate.replace(",", "")) > 60
     trainer().fit(X, y, 2, progress=False)
     assert capsys.readouterr() == ("", "")
+    made = trainer()
+    Trainer(made.model, made.criterion, made.optimizer, {"width": widest}).fit(X, y, 1, validation_data=(X, y))
+    assert "  val_accuracy 0." in (line := capsys.readouterr()[1]) and "  val_width " in line
 
 
 def test_progress_is_a_bar_on_a_terminal(monkeypatch):
@@ -248,6 +410,17 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch):
     X, y = task()
     trainer().fit(X, y, 2, batch_size=20)
     assert "120/120" in sys.stderr.getvalue() and "epoch 2/2  loss " in sys.stderr.getvalue()
+
+
+def test_progress_of_a_training_that_goes_on(monkeypatch, tmp_path):
+    pytest.importorskip("tqdm")
+    X, y = task(50)
+    made = trainer()
+    made.fit(X, y, 2, batch_size=20, progress=False)
+    made.save_checkpoint(tmp_path / "c")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    trainer().fit(X, y, 3, batch_size=20, drop_last=True, resume=tmp_path / "c")
+    assert " 80.0/120 " in sys.stderr.getvalue() and " 120/120 " in sys.stderr.getvalue()
 
 
 def without(monkeypatch, package):
@@ -278,6 +451,35 @@ def full_history():
     for epoch in range(3):
         history.append({"loss": 1 / (epoch + 1), "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.4, "lr": 0.1})
     return history
+
+
+def test_history_as_a_table(tmp_path):
+    history = full_history()
+    assert history["loss"] == [1, 1 / 2, 1 / 3] and len(history) == 3
+    with pytest.raises(KeyError, match=r"History: expected one of loss, accuracy, val_loss, .*, got 'f1'"):
+        history["f1"]
+    history.to_csv(tmp_path / "h.csv")
+    with open(tmp_path / "h.csv", newline="") as file:
+        names, *rows = csv.reader(file)
+    assert names == ["epoch", *history.history] and [row[0] for row in rows] == ["1", "2", "3"]
+    assert [float(row[1]) for row in rows] == history["loss"]
+    table = history._repr_html_()
+    assert table.count("<tr>") == 4 and table.count("<td>") == 15 and "<th>val_accuracy</th>" in table
+    assert "<td>0.3333</td>" in table
+    copy = History.of(history.history)
+    assert copy.history == history.history and copy["loss"] is not history["loss"]
+
+
+def test_the_best_epoch():
+    history = History()
+    for loss in (3.0, math.nan, 1.0, 2.0, 1.0):
+        history.append({"loss": loss, "nothing": math.nan})
+    assert history.best("loss") == (3, 1.0) and history.best("loss", "max") == (1, 3.0)
+    assert history.best("nothing")[0] == 1
+    with pytest.raises(ValueError, match=r"History.best: expected mode 'min' or 'max', got 'least'"):
+        history.best("loss", "least")
+    with pytest.raises(KeyError, match="History: expected one of no names yet, got 'loss'"):
+        History().best("loss")
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
