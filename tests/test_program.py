@@ -501,7 +501,7 @@ BAD = {
     "0 axes": (X[0, 0], Y),
     "label too large": (X, Y + 1),
     "label negative": (X, Y - 1),
-    "label of 64 bits": (X, np.where(Y, Y, 2**64 - 100).astype(np.uint64)),
+    "label of 64 bits": (X, np.where(Y, Y, Y.dtype.type(-100)).astype(np.uint64)),
     "fewer labels": (X, Y[:-1]),
     "more labels": (X, np.append(Y, 0)),
     "floating labels": (X, Y * 1.0),
