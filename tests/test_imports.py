@@ -158,3 +158,14 @@ def test_importing_fastnn_imports_numpy_and_nothing_else():
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_importing_fastnn_is_quick():
+    """Not the time, which a busy machine stretches, but what takes long: modules that wait until they are needed."""
+    code = "import sys, numpy; before = set(sys.modules); import fastnn; print(*(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    new = set(done.stdout.split())
+    slow = {"argparse", "asyncio", "email", "fastnn.cli", "fastnn.compat", "html", "http", "importlib.resources"}
+    slow |= {"logging", "multiprocessing", "numpy.random", "secrets", "socket", "subprocess", "tempfile", "unittest"}
+    assert "fastnn.nn.linear" in new
+    assert not new & slow

@@ -14,7 +14,6 @@ from libc.string cimport memset, strcpy
 
 cimport numpy as cnp
 from numpy cimport ndarray
-from numpy.random cimport bitgen_t
 
 import numpy as np
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -79,6 +78,8 @@ class History:
 
     def _repr_html_(self) -> str:
         """The table of the epochs, for notebooks."""
+        import html
+
         heads = "".join(f"<th>{html.escape(name)}</th>" for name in self.history)
         rows = "".join(
             f"<tr><th>{number}</th>{''.join(f'<td>{value:.4g}</td>' for value in row)}</tr>"

@@ -12,7 +12,7 @@ import numpy as np
 
 from .arguments import integer
 
-_default = np.random.default_rng()
+_default: np.random.Generator | None = None  # made when it is first asked for: importing numpy.random takes a while
 
 
 def manual_seed(seed: int) -> np.random.Generator:
@@ -62,7 +62,10 @@ def generator(rng: np.random.Generator | int | None = None) -> np.random.Generat
     >>> float(generator(0).random()) == float(generator(0).random())
     True
     """
+    global _default
     if rng is None:
+        if _default is None:
+            _default = np.random.default_rng()
         return _default
     if isinstance(rng, np.random.Generator):
         return rng

@@ -11,7 +11,6 @@ import contextlib
 import json
 import math
 import os
-import secrets
 import stat
 import struct
 from collections import Counter
@@ -240,7 +239,7 @@ def _written_beside(path: PathLike) -> Iterator[BinaryIO]:
         mode = os.stat(target).st_mode
         if not stat.S_ISREG(mode):
             raise ValueError(f"{os.fspath(path)}: expected a file to write, got a folder or a device")
-    beside = os.path.join(folder, f".fastnn-{secrets.token_hex(8)}.tmp")
+    beside = os.path.join(folder, f".fastnn-{os.urandom(8).hex()}.tmp")
     try:
         file = open(beside, "xb")  # noqa: SIM115 (closed below, before it is moved)
     except OSError as error:

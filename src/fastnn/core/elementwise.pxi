@@ -113,6 +113,11 @@ def dropout(input, p, seed, offset):
     return y
 
 
+cdef extern from "numpy/random/bitgen.h":  # a cimport of numpy.random imports it when fastnn is imported
+    ctypedef struct bitgen_t:
+        void *state
+
+
 cdef struct mt19937_state:  # NumPy's
     uint32_t key[624]
     int pos

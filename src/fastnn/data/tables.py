@@ -9,7 +9,6 @@ import zipfile
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator
-from importlib.resources import as_file, files
 from itertools import chain
 from typing import NamedTuple
 
@@ -55,6 +54,8 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
     >>> X.shape, X.min().item(), X.max().item(), y[:3].tolist()
     ((1797, 64), 0.0, 16.0, [0, 1, 2])
     """
+    from importlib.resources import as_file, files
+
     with as_file(files("fastnn").joinpath("datasets/digits.npz")) as path:
         X, y = load_npz(path)
     assert y is not None
