@@ -58,10 +58,15 @@ def test_every_name_within_an_operation_has_a_row():
 
 
 @needs_native
+def arguments(function):
+    """Names, kinds and defaults."""
+    return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+
+
 def test_back_ends_have_the_same_operations_with_the_same_arguments(core):
     assert public_functions(core) - SETTINGS == public_functions(reference) - REFERENCE_ONLY
     for name in public_functions(reference) - REFERENCE_ONLY:
-        assert str(inspect.signature(getattr(core, name))) == str(inspect.signature(getattr(reference, name))), name
+        assert arguments(getattr(core, name)) == arguments(getattr(reference, name)), name
 
 
 def test_rows_give_the_arguments_in_the_order_of_the_signature():

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import checks
 
-States = dict[int, np.ndarray]  # of an optimiser, by the index of the parameter
+_States = dict[int, np.ndarray]  # of an optimiser, by the index of the parameter
 
 
 @np.errstate(all="ignore")
@@ -107,7 +107,7 @@ def _all_ordinary(params: Any, grads: Any, *states: Any) -> list[tuple[np.ndarra
 def sgd_updates(
     params: Any,
     grads: Any,
-    velocities: States | None,
+    velocities: _States | None,
     lr: float,
     momentum: float,
     share: float,
