@@ -1,5 +1,5 @@
 # One command each: setup, demo, test, test-slow, test-peers, bench, bench-calls, bench-gemm, bench-threads,
-# bench-dialects, bench-peers, bench-fit, bench-scaling, bench-memory, lint, wheel. They work in $(VENV), which the first
+# bench-dialects, bench-peers, bench-fit, bench-scaling, bench-memory, docs, lint, wheel. They work in $(VENV), which the first
 # of them makes. PYTHON chooses the interpreter, VENV the environment.
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +8,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES = pyproject.toml CMakeLists.txt README.md $(wildcard csrc/*.* csrc/kernels/*) $(wildcard src/fastnn/*.* src/fastnn/*/*.*)
 
 .PHONY: setup demo test test-native test-reference test-slow test-peers bench bench-calls bench-gemm bench-threads \
-  bench-dialects bench-peers bench-fit bench-scaling bench-memory lint wheel clean
+  bench-dialects bench-peers bench-fit bench-scaling bench-memory docs lint wheel clean
 
 setup: $(VENV)/installed
 
@@ -83,6 +83,11 @@ bench-memory: setup
 	$(PIP) install --group bench-peers
 	$(BIN)/python bench/memory.py
 
+# The documentation, build/docs/html/index.html; a warning is an error.
+docs: setup
+	$(PIP) install --group docs
+	$(BIN)/python -m sphinx -n -W --keep-going -b html docs build/docs/html
+
 lint: $(VENV)/tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -110,4 +115,4 @@ test-wheel: wheel
 	cd $(WHEEL_TEST) && venv/bin/python -m pytest
 
 clean:
-	rm -rf build dist demo $(VENV)
+	rm -rf build dist demo docs/reference/generated $(VENV)

@@ -1,0 +1,96 @@
+"""The settings of the documentation: `make docs` builds it to build/docs/html, without a network.
+
+Pages are Markdown (MyST), the reference comes from the docstrings (numpydoc). Warnings are errors, and a reference to a
+name of fastnn that does not exist is a warning.
+"""
+
+import re
+
+from docutils import nodes
+from sphinx.domains.python import PyXRefRole
+
+import fastnn
+
+project = "fastnn"
+author = "The fastnn developers"
+copyright = f"2026, {author}"
+version = release = fastnn.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+templates_path = ["_templates"]
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(?!fastnn\b).*")]  # names of other projects, and words in backticks
+
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_typehints = "none"  # the docstrings say types, shapes and units
+autodoc_inherit_docstrings = False  # a layer's page shows what the layer says, the base class has the rest
+autosummary_generate = True
+numpydoc_show_class_members = False
+
+html_theme = "furo"
+html_title = f"fastnn {release}"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_favicon = "_static/logo.svg"
+html_theme_options = {
+    "light_logo": "logo.svg",
+    "dark_logo": "logo.svg",
+    "light_css_variables": {"color-brand-primary": "#a8480b", "color-brand-content": "#a8480b"},
+    "dark_css_variables": {"color-brand-primary": "#f5a15f", "color-brand-content": "#f5a15f"},
+}
+copybutton_exclude = ".linenos, .gp, .go"
+
+NAME = re.compile(r"(fastnn\.)?[A-Za-z_][\w.]*(\(\))?")
+
+
+def backticks(name, rawtext, text, lineno, inliner, options=None, content=()):
+    """What docstrings have in single backticks: a link where it is the name of something here, else code."""
+    if NAME.fullmatch(text):
+        return PyXRefRole()("py:obj", rawtext, text, lineno, inliner, options or {}, content)
+    return [nodes.literal(rawtext, text)], []
+
+
+PLAIN = (  # what docstrings write for readers of plain text, and how reStructuredText wants it
+    (re.compile(r"\|"), r"\|"),  # |x| is no substitution
+    (re.compile(r" \*= "), r" \*= "),  # nor p *= 2 the beginning of an emphasis
+    (re.compile(r"`(\w+)`s\b"), r"`\1`\\ s"),
+)
+
+
+def escape(app, what, name, obj, options, lines):
+    for index, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            for pattern, replacement in PLAIN:
+                line = pattern.sub(replacement, line)
+            lines[index] = line
+
+
+def public_bases(app, name, obj, options, bases):
+    """The nearest base class that the reference has a page of."""
+    bases[:] = [next(base for base in obj.__mro__[1:] if base is object or base.__name__ in DOCUMENTED)]
+
+
+def dialect_pages(app, docname, source):
+    """The pages beside the first one of the dialects, which people also read where no toctree is."""
+    if docname == "dialects/README":
+        source[0] += "\n```{toctree}\n:hidden:\n:glob:\n\n*\n```\n"
+
+
+def setup(app):
+    app.add_role("backticks", backticks)
+    app.connect("autodoc-process-docstring", escape, priority=400)  # before numpydoc
+    app.connect("autodoc-process-bases", public_bases)
+    app.connect("source-read", dialect_pages)
+
+
+DOCUMENTED = {"Module", "Criterion", "Optimizer", "LRScheduler", "Callback", "Sequential", "Adam"}
+default_role = "backticks"
