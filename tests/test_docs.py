@@ -126,10 +126,12 @@ PLAIN = ("fastnn.backend", "fastnn.nn.utils", "fastnn.optim.lr_scheduler")
 
 
 def module(name):
-    """A module, or None where the optional package that it is for is not installed."""
+    """A module, or None where it is for an optional package that is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError:
+        if not name.startswith("fastnn.sklearn"):
+            raise
         return None
 
 
