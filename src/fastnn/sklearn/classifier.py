@@ -54,15 +54,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     Examples
     --------
-    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.datasets import load_digits
     >>> from sklearn.model_selection import train_test_split
     >>> from fastnn.sklearn import MLPClassifier
-    >>> X, y = make_classification(n_samples=400, random_state=0)
-    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> classifier = MLPClassifier(max_iter=100, tol=1e-2, random_state=0).fit(X_train, y_train)
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
+    >>> classifier = MLPClassifier(early_stopping=True, random_state=0).fit(X_train, y_train)
     >>> classifier.predict_proba(X_test).shape
-    (100, 2)
-    >>> bool(classifier.score(X_test, y_test) > 0.8)
+    (450, 10)
+    >>> bool(classifier.score(X_test, y_test) > 0.9)
     True
     """,
         "val_accuracy",
