@@ -1,6 +1,6 @@
 # One command each: setup, demo, test, test-slow, test-peers, bench, bench-calls, bench-gemm, bench-threads,
-# bench-dialects, bench-peers, bench-fit, bench-scaling, bench-memory, docs, lint, wheel. They work in $(VENV), which the first
-# of them makes. PYTHON chooses the interpreter, VENV the environment.
+# bench-dialects, bench-peers, bench-fit, bench-estimators, bench-scaling, bench-memory, docs, lint, wheel. They work in
+# $(VENV), which the first of them makes. PYTHON chooses the interpreter, VENV the environment.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -8,7 +8,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES = pyproject.toml CMakeLists.txt README.md $(wildcard csrc/*.* csrc/kernels/*) $(wildcard src/fastnn/*.* src/fastnn/*/*.*)
 
 .PHONY: setup demo test test-native test-reference test-slow test-peers bench bench-calls bench-gemm bench-threads \
-  bench-dialects bench-peers bench-fit bench-scaling bench-memory docs lint wheel clean
+  bench-dialects bench-peers bench-fit bench-estimators bench-scaling bench-memory docs lint wheel clean
 
 setup: $(VENV)/installed
 
@@ -73,6 +73,10 @@ bench-peers: setup
 bench-fit: setup
 	$(PIP) install --group bench-peers
 	$(BIN)/python bench/fit.py $(DATA)
+
+bench-estimators: setup
+	$(PIP) install --group bench-peers
+	$(BIN)/python bench/estimators.py
 
 bench-scaling: setup
 	$(PIP) install --group bench-peers

@@ -217,3 +217,17 @@ def test_memory(bench):
     assert memory.parameter_bytes(replace(memory.CASE, shape=(5, 3, 2))) == 4 * (3 * 2 + 2)
     for name in "native", "explicit":
         assert memory.Memory(name).answer({"shape": (8, 64, 32, 10)})["bytes"] >= 0
+
+
+@needs_native
+def test_estimators():
+    pytest.importorskip("sklearn", minversion="1.6")
+    label = "digits, (100,), batch 200"
+    done = subprocess.run([sys.executable, BENCH / "estimators.py", "--quick", "--only", label], capture_output=True,
+                          text=True, timeout=300)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.search(rf"^\| {re.escape(label)} \| (.*) \|$", done.stdout, re.M)[1].split(" | ")
+    assert [bool(re.fullmatch(RATIO, cell)) for cell in found] == [False, True, False, True, True, False, False]
+    for cell in found[-2:]:
+        own, other = map(float, cell.split(", "))
+        assert own > 0.9 and abs(own - other) < 0.02
