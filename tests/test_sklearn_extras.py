@@ -316,6 +316,24 @@ def test_weights_may_be_replaced():
     np.testing.assert_allclose(estimator.predict(X), logits(estimator).ravel())
 
 
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_parameters_may_change_between_two_calls(solver):
+    estimator = MLPRegressor(**SHORT, solver=solver).partial_fit(X, T)
+    estimator.set_params(activation="tanh").partial_fit(X, T).set_params(dropout=0.5).partial_fit(X, T)
+    assert [type(layer) for layer in estimator.model] == [nn.Linear, nn.Tanh, nn.Dropout, nn.Linear]
+    steps = {state["step"] for state in estimator.optimizer.state.values()}
+    assert steps == {18}  # 6 a call: the moments go on
+    hidden = np.tanh(X @ estimator.coefs_[0] + estimator.intercepts_[0])
+    np.testing.assert_allclose(estimator.predict(X), (hidden @ estimator.coefs_[1] + estimator.intercepts_[1]).ravel())
+    with pytest.raises(ValueError, match="expected batch_norm as in the fit before, got True"):
+        estimator.set_params(batch_norm=True).partial_fit(X, T)
+
+
+def test_another_optimiser_begins_anew_in_a_copy():
+    estimator = copy.deepcopy(MLPRegressor(**SHORT).partial_fit(X, T)).set_params(solver="sgd").partial_fit(X, T)
+    assert isinstance(estimator.optimizer, optim.SGD)
+
+
 def test_warm_starts_go_on_from_what_was_written():
     estimator = MLPRegressor(**SHORT, warm_start=True).fit(X, T)
     for array in (*estimator.coefs_, *estimator.intercepts_):
@@ -345,9 +363,9 @@ def test_joblib_with_memory_maps(tmp_path, extras):
     mapped = joblib.load(tmp_path / "estimator.joblib", mmap_mode="r")
     assert isinstance(mapped.coefs_[0], np.memmap) and not mapped.coefs_[0].flags.writeable
     np.testing.assert_array_equal(mapped.predict_proba(X), estimator.predict_proba(X))
-    if not extras:
-        mapped.partial_fit(X, Y)
-        assert same(mapped, estimator.partial_fit(X, Y))
+    mapped.partial_fit(X, Y)
+    assert same(mapped, estimator.partial_fit(X, Y))
+    np.testing.assert_array_equal(mapped.predict_proba(X), estimator.predict_proba(X))
 
 
 def test_a_pickle_has_the_weights_once():
@@ -484,6 +502,15 @@ def test_calls_that_do_not_fit():
         warm.set_params(hidden_layer_sizes=(9,)).fit(X, Y)
     with pytest.raises(ValueError, match="expected y >= 0 with loss='poisson', got -"):
         MLPRegressor("poisson").fit(X, T)
+
+
+def test_a_batch_without_weight_is_an_error():
+    weights = np.ones(161)
+    weights[:64] = 0
+    for rows in (X, sparse.csr_matrix(X)):
+        with pytest.raises(ValueError, match="expected a weight above 0 in each batch"):
+            MLPRegressor(**SHORT, shuffle=False).fit(rows, T, weights)
+        MLPRegressor(**{**SHORT, "batch_size": 161}).fit(rows, T, weights)
 
 
 def test_weights_that_are_not_finite_are_an_error():

@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .. import backend, nn
 from . import lbfgs, stochastic
-from .network import ACTIVATIONS, Network, glorot, trainable
+from .network import ACTIVATIONS, Network, glorot, make_trainable, trainable
 from .rows import prepared
 from .stochastic import SOLVERS, Stochastic
 
@@ -102,7 +102,7 @@ class BaseMLP(BaseEstimator):
             self._check_units(units)
         self.__dict__.pop("stop_training", None)
         with self._threads():
-            network = self._network_to_train(incremental)
+            network = self._network_to_train(rng)
             if self.solver == "lbfgs":
                 lbfgs.fit(self, X, y, weights)
             else:
@@ -178,10 +178,6 @@ class BaseMLP(BaseEstimator):
         self.coefs_, self.intercepts_ = glorot(units, [*activations, activations[-1]], dtype, rng)
         for name in ("_network", "_stochastic", "_resume", "_dropout_layers", "batch_norms_"):
             self.__dict__.pop(name, None)
-        if any(self._dropouts(units[1:-1])):
-            self._dropout_layers = [
-                nn.Dropout(float(p), rng=int(rng.randint(KEY_END))) for p in self._dropouts(units[1:-1])
-            ]
         if self.batch_norm:
             self.batch_norms_ = [nn.BatchNorm1d(size, dtype=dtype) for size in units[1:-1]]
         if self.solver in SOLVERS:
@@ -199,33 +195,45 @@ class BaseMLP(BaseEstimator):
         found = [len(self.coefs_[0]), *(coef.shape[1] for coef in self.coefs_)]
         if found != units:
             raise ValueError(f"{type(self).__name__}: expected the layers of the fit before, {found}, got {units}")
+        if bool(self.batch_norm) != hasattr(self, "batch_norms_"):
+            raise ValueError(f"{type(self).__name__}: expected batch_norm as in the fit before, got {self.batch_norm}")
 
     # The network
 
-    def _network_to_train(self, incremental: bool) -> Network:
+    def _network_to_train(self, rng: Any) -> Network:
         """The network, its arrays such that a compiled step can write to them."""
-        dtype = self.coefs_[0].dtype
+        own, dtype = vars(self), self.coefs_[0].dtype
         for arrays in (self.coefs_, self.intercepts_):
             arrays[:] = [trainable(array, dtype) for array in arrays]
-        if not incremental or "_network" not in vars(self):
+        for norm in own.get("batch_norms_", ()):
+            make_trainable(norm)
+        rates = self._dropouts(self.coefs_[1:])
+        if any(rates) and "_dropout_layers" not in own:
+            self._dropout_layers = [nn.Dropout(rng=int(rng.randint(KEY_END))) for _ in rates]
+        for layer, p in zip(own.get("_dropout_layers", ()), rates, strict=False):
+            layer.p = float(p)
+        if "_network" not in own:
             self._network = self._make_network()
         return self._bound()
 
     def _make_network(self) -> Network:
         own = vars(self)
         return Network(self.coefs_, self.intercepts_, self._activations(), self.out_activation_,
-                       own.get("_dropout_layers"), own.get("batch_norms_"))  # fmt: skip
+                       own.get("_dropout_layers", ()), own.get("batch_norms_", ()))  # fmt: skip
 
     def _bound(self) -> Network:
+        """The network over the arrays as they are now; another one where parameters ask for other layers."""
+        if not self._network.consists_of(self._activations(), vars(self).get("_dropout_layers", ())):
+            self._network = self._make_network()
         return self._network.bind(self.coefs_, self.intercepts_)
 
     def _prepare_stochastic(self, network: Network, incremental: bool) -> None:
         """The optimiser: that of the calls before in `partial_fit`, else a new one."""
-        resume = self.__dict__.pop("_resume", None)
-        if not incremental or "_stochastic" not in vars(self):
+        own, resume = vars(self).get("_stochastic"), self.__dict__.pop("_resume", None)
+        if not incremental or own is None or own.step.model is not network.model:
             self._stochastic = Stochastic(self, network)
-            if incremental and resume is not None:
-                self._stochastic.resume(resume)
+            if incremental:
+                self._stochastic.resume(resume if own is None else own.state())
         self._stochastic.optimizer.penalty = float(self.alpha)
         wanted = "validation_scores_" if self.early_stopping else "best_loss_"
         if vars(self).get(wanted) is None:

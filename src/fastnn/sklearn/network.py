@@ -47,10 +47,9 @@ class Network:
     activations : sequence of str
         One a hidden layer.
     out_activation : {"softmax", "logistic", "identity", "exp"}
-    dropouts : sequence of Dropout or None
-        One a hidden layer.
-    batch_norms : sequence of BatchNorm1d or None
-        One a hidden layer.
+    dropouts : sequence of Dropout
+    batch_norms : sequence of BatchNorm1d
+        None, or one a hidden layer.
 
     Attributes
     ----------
@@ -64,24 +63,29 @@ class Network:
         intercepts: list[Array],
         activations: Sequence[str],
         out_activation: str,
-        dropouts: Sequence[nn.Dropout] | None = None,
-        batch_norms: Sequence[nn.BatchNorm1d] | None = None,
+        dropouts: Sequence[nn.Dropout] = (),
+        batch_norms: Sequence[nn.BatchNorm1d] = (),
     ) -> None:
         self.out_activation = out_activation
+        self._of = list(activations), [bool(layer.p) for layer in dropouts]
         self.linears = [linear(coef, intercept) for coef, intercept in zip(coefs, intercepts, strict=True)]
         self._bound = list(zip(coefs, intercepts, strict=True))
         layers: list[nn.Module] = []
         for number, layer in enumerate(self.linears[:-1]):
             layers.append(layer)
-            if batch_norms is not None:
+            if batch_norms:
                 layers.append(batch_norms[number])
             if activations[number] != "identity":
                 layers.append(ACTIVATIONS[activations[number]]())
-            if dropouts is not None and dropouts[number].p:
+            if dropouts and dropouts[number].p:
                 layers.append(dropouts[number])
         self.model = nn.Sequential(*layers, self.linears[-1])
         output = [OUTPUTS[out_activation]()] if out_activation in OUTPUTS else []
         self._infer = Inference(nn.Sequential(*self.model, *output))
+
+    def consists_of(self, activations: Sequence[str], dropouts: Sequence[nn.Dropout]) -> bool:
+        """Whether these are its layers, so that no other network is needed."""
+        return self._of == (list(activations), [bool(layer.p) for layer in dropouts])
 
     def bind(self, coefs: list[Array], intercepts: list[Array]) -> Network:
         """Follow arrays that were put in the place of others; returns the network."""
@@ -124,6 +128,13 @@ def trainable(array: Array, dtype: Any) -> Array:
     if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray:
         return array
     return backend.aligned(np.array(array, dtype, order="C"))
+
+
+def make_trainable(norm: nn.BatchNorm1d) -> None:
+    """Give batch normalisation, which may come from a read-only memory map, arrays that can be written to."""
+    for name in (*norm.param_names, *(f"grad_{name}" for name in norm.param_names), *norm.buffer_names):
+        array = getattr(norm, name)
+        setattr(norm, name, trainable(array, array.dtype))
 
 
 def glorot(units: Sequence[int], activations: Sequence[str], dtype: Any, rng: Any) -> tuple[list[Array], list[Array]]:

@@ -62,10 +62,13 @@ class Batches:
         self._drop_last = self.rows < rows
         self.starts = np.arange(0, self.rows, batch_size)
         self.sizes = np.diff(self.starts, append=self.rows)
+        self._gaps = weights is not None and not weights.all()
 
     def train(self, step: Step, order: Array | None) -> tuple[Array, Array]:
         """Train on the rows in an order: of each batch the loss, and the part of it that is the penalty."""
         numbers = self._numbers(order)
+        if self._gaps and not self.sums(self.weights, order).all():
+            raise ValueError("sample_weight: expected a weight above 0 in each batch, got a batch without")
         if not is_sparse(self.X):
             losses = step.epoch(self.X, self.y, self.batch_size, False, drop_last=self._drop_last, order=numbers,
                                 sample_weight=self.weights)  # fmt: skip
@@ -83,7 +86,7 @@ class Batches:
         """The numbers of the rows in an order of those that are chosen."""
         return order if self.chosen is None else self.chosen if order is None else self.chosen[order]
 
-    def sums(self, values: Array, order: Array | None) -> Array:
+    def sums(self, values: Any, order: Array | None) -> Array:
         """The sums of one number a row over each batch."""
         numbers = self._numbers(order)
         return np.add.reduceat((values if numbers is None else values[numbers])[: self.rows], self.starts)

@@ -55,14 +55,15 @@ class Stochastic:
 
     def state(self) -> dict[str, Any]:
         """What a pickle keeps."""
-        return {"state": self.optimizer.state_dict()["state"], "lr": self.optimizer.lr, "rate": self._rate}
+        own = self.optimizer
+        return {"of": type(own).__name__, "state": own.state_dict()["state"], "lr": own.lr, "rate": self._rate}
 
-    def resume(self, state: dict[str, Any]) -> Stochastic:
-        """Go on from what `state` gave."""
-        hyperparameters = self.optimizer.state_dict()["hyperparameters"]
-        self.optimizer.load_state_dict({"state": state["state"], "hyperparameters": hyperparameters})
-        self.optimizer.lr, self._rate = state["lr"], state["rate"]
-        return self
+    def resume(self, state: dict[str, Any] | None) -> None:
+        """Go on from what `state` gave, if it is of such an optimiser."""
+        if state is not None and state["of"] == type(self.optimizer).__name__:
+            hyperparameters = self.optimizer.state_dict()["hyperparameters"]
+            self.optimizer.load_state_dict({"state": state["state"], "hyperparameters": hyperparameters})
+            self.optimizer.lr, self._rate = state["lr"], state["rate"]
 
 
 def _optimizer(estimator: Any, network: Network) -> Any:
