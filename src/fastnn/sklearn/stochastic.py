@@ -180,7 +180,7 @@ def _batch_size(estimator: Any, rows: int) -> int:
 
 def _split(estimator: Any, X: Any, y: Array, scored: Array | None, rng: Any) -> tuple[Array, Held]:
     """The numbers of the rows to train on, and what is held back: the split of scikit-learn for the same `rng`."""
-    stratify = y if estimator._stratifies() else None
+    stratify = y.astype(bool) if estimator._stratifies() else None
     train, test = train_test_split(
         np.arange(X.shape[0]), random_state=rng, test_size=estimator.validation_fraction, stratify=stratify
     )
