@@ -57,6 +57,10 @@ LEVELS = """
     callbacks.monitors callbacks.logs
     callbacks.rates callbacks.saving
     callbacks
+    interop.packages interop.graph
+    interop.layers
+    interop.torch interop.onnx
+    interop
     trainer
     sklearn.rows sklearn.documentation
     sklearn.network

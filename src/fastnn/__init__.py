@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-from . import backend, callbacks, data, metrics, nn, optim
+from . import backend, callbacks, data, interop, metrics, nn, optim
 from .backend import empty_cache, get_num_threads, set_num_threads, show_config, threads, use_backend
 from .checkpoint import load_checkpoint, save_checkpoint
 from .history import History
@@ -20,6 +20,7 @@ __all__ = [
     "data",
     "empty_cache",
     "get_num_threads",
+    "interop",
     "load",
     "load_checkpoint",
     "manual_seed",

@@ -197,7 +197,7 @@ def save_tensors(tensors: Mapping[str, Any], path: PathLike, metadata: Mapping[s
         ((name, _writable(name, tensor)) for name, tensor in tensors.items()), key=lambda item: -item[1].itemsize
     )
     header = _header(arrays, dict(metadata or {}))
-    with _written_beside(path) as file:
+    with written_beside(path) as file:
         file.write(header)
         for _, array in arrays:
             file.write(array.reshape(-1).view(np.uint8).data)
@@ -230,7 +230,7 @@ def _header(arrays: list[tuple[str, np.ndarray]], metadata: dict[str, str]) -> b
 
 
 @contextlib.contextmanager
-def _written_beside(path: PathLike) -> Iterator[BinaryIO]:
+def written_beside(path: PathLike) -> Iterator[BinaryIO]:
     """A new file in the folder of `path` that takes its place once it is whole and on the disk."""
     target = os.path.realpath(path)
     folder = os.path.dirname(target)

@@ -140,7 +140,7 @@ class Summary:
 def summarize(model: Module, input_shape: Any, dtype: Any = None) -> Summary:
     """What `Module.summary` returns; see there."""
     where = f"{type(model).__name__}.summary"
-    sizes = _sizes(where, input_shape)
+    sizes = row_shape(where, input_shape)
     if dtype is None:
         dtype = next((array.dtype for array in model.parameters() if array.dtype in FLOATS), np.float32)
     x = np.zeros((ROWS, *sizes), dtype)
@@ -161,14 +161,16 @@ def summarize(model: Module, input_shape: Any, dtype: Any = None) -> Summary:
     return Summary(layers, list(arrays.values()), sizes, str(x.dtype))
 
 
-def _sizes(where: str, input_shape: Any) -> Shape:
-    """The shape of a row: a sequence of sizes, or one size."""
+def row_shape(where: str, input_shape: Any, low: int = 0) -> Shape:
+    """The shape of a row: a sequence of sizes from `low`, or one size."""
     sizes = (input_shape,) if isinstance(input_shape, numbers.Integral) else input_shape
     if not isinstance(sizes, Sequence) or isinstance(sizes, str):
         raise TypeError(f"{where}: expected input_shape as the sizes of a row, got {type(input_shape).__name__}")
     for size in sizes:
-        if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 0:
-            raise ValueError(f"{where}: expected input_shape of sizes from 0, without the rows, got {input_shape!r}")
+        if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < low:
+            raise ValueError(
+                f"{where}: expected input_shape of sizes from {low}, without the rows, got {input_shape!r}"
+            )
     return tuple(map(int, sizes))
 
 

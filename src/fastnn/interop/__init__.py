@@ -1,0 +1,9 @@
+"""Models from and to other libraries: PyTorch both ways, ONNX out.
+
+PyTorch and ONNX are imported when a function is called that needs them.
+"""
+
+from .onnx import to_onnx
+from .torch import from_torch, to_torch, to_torch_state_dict
+
+__all__ = ["from_torch", "to_onnx", "to_torch", "to_torch_state_dict"]
