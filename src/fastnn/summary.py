@@ -11,9 +11,7 @@ import numbers
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +25,7 @@ Call = tuple[Any, Any]  # shapes of input and output in one forward, None where 
 HEADINGS = ("layer", "type", "output shape", "parameters", "MACs")
 
 
-@dataclass(frozen=True)
-class LayerSummary:
+class LayerSummary(NamedTuple):
     """One line of a summary.
 
     Attributes
@@ -92,6 +89,7 @@ class Summary:
 
     def _repr_html_(self) -> str:
         """The table for notebooks."""
+        from html import escape
 
         def line(cells: Sequence[str], tag: str) -> str:
             sides = ["left", "left", "left", "right", "right"]
@@ -250,6 +248,8 @@ def tree_html(model: Module) -> str:
 
 
 def _branch_html(name: str, module: Module) -> str:
+    from html import escape
+
     below = [(key, child) for key, child in module.named_children()]
     own = {id(array): array.size for _, place in _places(module) for array in _own_parameters(place)}
     count = f' <span style="opacity:0.6">{sum(own.values()):,} parameters</span>' if own else ""
