@@ -179,7 +179,7 @@ def test_fit_refuses():
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def widest(outputs, targets):
+def widest(targets, outputs):
     """A metric that tells whether it was given what it should be."""
     assert isinstance(outputs, np.ndarray) and outputs.shape == (len(targets), 3)
     return np.abs(outputs).max()
@@ -187,7 +187,7 @@ def widest(outputs, targets):
 
 def test_metrics_are_evaluated_where_they_are_asked_for():
     X, y = task()
-    metrics = {"widest": widest, "accuracy": lambda outputs, targets: np.float32(0.25)}
+    metrics = {"widest": widest, "accuracy": lambda targets, outputs: np.float32(0.25)}
     made = trainer()
     made = Trainer(made.model, made.criterion, made.optimizer, metrics)
     result = made.evaluate(X, y)
@@ -206,6 +206,15 @@ def test_metrics_are_evaluated_where_they_are_asked_for():
     assert history["accuracy"] == [0.25, 0.25]
 
 
+def test_metrics_of_fastnn_get_the_truth_first():
+    X, _ = task()
+    model = nn.Sequential(nn.Linear(4, 1, rng=0))
+    made = Trainer(model, nn.MSELoss(), optim.SGD(model), {"r2": fastnn.metrics.r2_score})
+    target = (X.sum(axis=1, keepdims=True) + 1).astype(np.float32)
+    expected = 1 - ((target - made.predict(X)) ** 2).sum() / ((target - target.mean()) ** 2).sum()
+    assert made.evaluate(X, target)["r2"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_metrics_refuse():
     model = network()
     parts = model, nn.CrossEntropyLoss(), optim.SGD(model)
@@ -220,7 +229,7 @@ def test_metrics_refuse():
         assert str(caught.value) == text
     X, y = task()
     with pytest.raises(TypeError, match=r"Trainer: expected the metric 'rows' to be a number, got shape \(60,\)"):
-        Trainer(*parts, metrics={"rows": lambda outputs, targets: outputs[:, 0]}).evaluate(X, y)
+        Trainer(*parts, metrics={"rows": lambda targets, outputs: outputs[:, 0]}).evaluate(X, y)
 
 
 # ---------------------------------------------------------------------------------------------------------------

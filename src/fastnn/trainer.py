@@ -56,8 +56,8 @@ class Trainer:
     optimizer : fastnn.optim.Optimizer
         The optimiser of the model's parameters.
     metrics : mapping of str to function, optional
-        Functions of outputs and targets, both arrays of all rows, that return a number, by name: those of
-        `fastnn.metrics`, or your own. `evaluate` adds them to its result, and `fit` to the record of an epoch.
+        Functions of targets and outputs, in this order, both arrays of all rows, that return a number, by name: those
+        of `fastnn.metrics`, or your own. `evaluate` adds them to its result, and `fit` to the record of an epoch.
 
     Attributes
     ----------
@@ -315,7 +315,7 @@ class Trainer:
 
     def _measured(self, output: np.ndarray, target: np.ndarray) -> Record:
         """The metrics at these outputs."""
-        found = {name: metric(output, target) for name, metric in self.metrics.items()}
+        found = {name: metric(target, output) for name, metric in self.metrics.items()}
         for name, value in found.items():
             if np.ndim(value) != 0:
                 raise TypeError(f"Trainer: expected the metric {name!r} to be a number, got shape {np.shape(value)}")
