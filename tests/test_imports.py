@@ -60,6 +60,7 @@ LEVELS = """
     interop.packages interop.graph
     interop.layers
     interop.torch interop.onnx
+    interop.torch_training
     interop
     trainer
     sklearn.rows sklearn.documentation

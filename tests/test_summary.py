@@ -163,6 +163,14 @@ def test_nothing_changes(mode):
     assert model[2].rng.random() == before[2].rng.random()
 
 
+def test_the_shapes_are_those_of_evaluation():
+    class Doubled(nn.Module):
+        def update_output(self, input):
+            return np.concatenate([input, input], axis=1) if self.training else input
+
+    assert nn.Sequential(Doubled()).summary(3).layers[1].output_shape == (2, 3)
+
+
 def test_nothing_changes_when_a_layer_refuses():
     model, drawn = nn.Sequential(Noisy(), nn.Sequential(nn.ReLU(), nn.Linear(7, 2))), states()
     with pytest.raises(ValueError) as caught:

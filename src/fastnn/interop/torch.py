@@ -97,7 +97,7 @@ def from_torch(source: Any, model: nn.Module | None = None, strict: bool = True)
         raise TypeError(f"from_torch: expected a torch.nn.Module or a state_dict, got {type(source).__name__}")
     if model is not None:
         state = source.state_dict() if isinstance(source, torch.nn.Module) else source
-        arrays = {name: _array(torch, str(name), tensor) for name, tensor in state.items()}
+        arrays = {name: as_array(torch, str(name), tensor) for name, tensor in state.items()}
         model.load_state_dict(arrays, strict)
         return model
     if not isinstance(source, torch.nn.Module):
@@ -130,7 +130,7 @@ def _built(torch: Any, module: Any, path: str, made: dict[int, nn.Module]) -> nn
 def _layer(torch: Any, module: Any, kind: type[nn.Module], path: str, where: str) -> nn.Module:
     """One layer with the arguments and arrays of the module."""
     tensors = {name: getattr(module, name, None) for name in (*kind.param_names, *kind.buffer_names)}
-    arrays = {name: _array(torch, _join(path, name), value) for name, value in tensors.items() if value is not None}
+    arrays = {name: as_array(torch, _join(path, name), value) for name, value in tensors.items() if value is not None}
     arguments = {name: getattr(module, name) for name in kind.config_names if name not in kind.param_names}
     arguments |= {name: name in arrays for name in kind.config_names if name in kind.param_names}
     floats = [array for array in arrays.values() if array.dtype.kind == "f"]
@@ -144,7 +144,7 @@ def _layer(torch: Any, module: Any, kind: type[nn.Module], path: str, where: str
     return layer
 
 
-def _array(torch: Any, name: str, tensor: Any) -> Array:
+def as_array(torch: Any, name: str, tensor: Any) -> Array:
     """A tensor as an array of a dtype that NumPy has: half precision becomes float32, which holds the same numbers."""
     if not isinstance(tensor, torch.Tensor):
         if isinstance(tensor, np.ndarray):
@@ -229,7 +229,7 @@ def _module(torch: Any, layer: nn.Module, kind: Callable[..., Any]) -> Any:
     state = dict(layer._named_state())
     module = kind(**arguments, **({"device": "meta"} if layer.param_names else {}))
     for name, array in state.items():
-        tensor = _tensor(torch, array)
+        tensor = as_tensor(torch, array)
         setattr(module, name, torch.nn.Parameter(tensor) if name in layer.param_names else tensor)
     return module
 
@@ -265,10 +265,10 @@ def to_torch_state_dict(model: nn.Module) -> dict[str, Any]:
     torch = required("to_torch_state_dict", "torch")
     if not isinstance(model, nn.Module):
         raise TypeError(f"to_torch_state_dict: expected a fastnn.nn.Module, got {type(model).__name__}")
-    return {name: _tensor(torch, array) for name, array in model._named_state()}
+    return {name: as_tensor(torch, array) for name, array in model._named_state()}
 
 
-def _tensor(torch: Any, array: Array) -> Any:
+def as_tensor(torch: Any, array: Array) -> Any:
     """A tensor with a copy of the array, rows one behind the other."""
     return torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C"))
 
