@@ -172,8 +172,6 @@ def optimizer_from_torch(optimizer: Any, model: nn.Module) -> optim.Optimizer:
     if "initial_lr" in groups[0]:
         hyper_parameters["initial_lr"] = _plain(groups[0]["initial_lr"])
     made.load_state_dict({"state": state, "hyperparameters": hyper_parameters})
-    if "initial_lr" in hyper_parameters:
-        vars(made)["initial_lr"] = hyper_parameters["initial_lr"]
     return made
 
 
