@@ -52,7 +52,7 @@ LEVELS = """
     checkpoint.files
     checkpoint.parts
     checkpoint
-    interrupts progress history
+    interrupts progress
     callbacks.base
     callbacks.monitors callbacks.logs
     callbacks.rates callbacks.saving
@@ -62,6 +62,7 @@ LEVELS = """
     interop.torch interop.onnx
     interop.torch_training
     interop
+    history
     trainer
     sklearn.rows sklearn.documentation
     sklearn.network

@@ -498,8 +498,26 @@ def test_plot_writes_a_picture(tmp_path, ending):
     assert (tmp_path / f"curve.{ending}").stat().st_size > 1000
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy"]
     loss = figure.axes[0].lines
-    assert [line.get_label() for line in loss] == ["training", "validation"]
+    assert [line.get_label() for line in loss] == ["training", "validation", "best: 1 in epoch 1"]
     assert loss[0].get_xdata().tolist() == [1, 2, 3] and list(loss[0].get_ydata()) == [1, 1 / 2, 1 / 3]
+
+
+def test_plot_of_metrics_and_of_wide_losses(tmp_path):
+    pytest.importorskip("matplotlib")
+    history = History()
+    for epoch in range(40):
+        metrics = dict.fromkeys(("val_accuracy", "val_r2", "width", "val_width"), epoch / 40)
+        history.append({"loss": 0.8**epoch, "val_loss": 0.9**epoch, **metrics, "lr": 0.1, "seconds": 1.0})
+    figure = history.plot(tmp_path / "c.svg")
+    axes = {axes.get_ylabel(): axes for axes in figure.axes}
+    assert list(axes) == ["loss", "accuracy", "r2", "width"] and len({a.get_position().y0 for a in figure.axes}) == 2
+    assert [a.get_yscale() for a in figure.axes] == ["log", "linear", "linear", "linear"]
+    labels = {name: [line.get_label() for line in a.lines] for name, a in axes.items()}
+    assert labels["loss"] == ["training", "validation", f"best: {0.9**39:.4g} in epoch 40"]
+    assert labels["accuracy"] == ["validation", "best: 0.975 in epoch 40"]
+    assert labels["width"] == ["training", "validation"]  # of which nobody knows what is better
+    ticks = [tick.get_text() for tick in (*axes["loss"].get_yticklabels(), *axes["loss"].get_yticklabels(minor=True))]
+    assert {"1", "0.1", "0.5", "0.02"} <= set(ticks) and "0.3" not in ticks
 
 
 def test_plot_of_what_there_is():
@@ -511,6 +529,9 @@ def test_plot_of_what_there_is():
     history.append({"loss": 1.0})
     figure = history.plot()
     assert len(figure.axes) == 1 and len(figure.axes[0].lines) == 1
+    history.append({"loss": math.nan, "val_loss": math.inf})
+    history.history["accuracy"] = []
+    assert len(history.plot().axes) == 1
     pyplot.close("all")
 
 

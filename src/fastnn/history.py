@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from .callbacks.monitors import direction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FEW = 30  # epochs, up to which each is marked in a picture
+PANELS = 3  # of a picture beside each other
+WIDE = 30  # a loss that falls by more has a logarithmic axis, on which its end is seen too
 TRAINING, VALIDATION = "#4477aa", "#ee6677"  # apart in grey and for every kind of colour vision (Paul Tol's "bright")
 
 
@@ -120,6 +125,8 @@ class History:
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw the losses and, where there are any, the accuracies and the metrics over the epochs.
 
+        A ring marks the best epoch in validation, of the loss and of scores.
+
         Parameters
         ----------
         path : str or path, optional
@@ -143,25 +150,45 @@ class History:
             raise ImportError(
                 f"History.plot: expected matplotlib, got {error}: pip install 'fastnn[plot]' installs it"
             ) from None
-        names = dict.fromkeys(name.removeprefix("val_") for name in self.history if name not in ("lr", "seconds"))
-        size = (5.0 * max(len(names), 1), 3.5)
+        drawn = [name for name, values in self.history.items() if values and name not in ("lr", "seconds")]
+        names = dict.fromkeys(name.removeprefix("val_") for name in drawn)
+        columns = min(len(names), PANELS) or 1
+        rows = -(-len(names) // columns) or 1
+        size = 5.0 * columns, 3.5 * rows
         figure: Figure = (Figure if path is not None else pyplot.figure)(figsize=size, layout="constrained")
         for place, name in enumerate(names, 1):
-            self._draw(figure.add_subplot(1, len(names), place), name)
+            self._draw(figure.add_subplot(rows, columns, place), name)
         if path is not None:
             figure.savefig(path, dpi=150)
         return figure
 
     def _draw(self, axes: Axes, name: str) -> None:
-        """One quantity over the epochs, in training and in validation."""
+        """One quantity over the epochs, in training and in validation, and its best epoch in validation."""
         from matplotlib import ticker
 
+        shown: list[float] = []
         for key, label, color in ((name, "training", TRAINING), (f"val_{name}", "validation", VALIDATION)):
             if values := self.history.get(key):
                 marker: Any = "o" if len(values) < FEW else None
                 axes.plot(range(1, len(values) + 1), values, label=label, color=color, marker=marker, markersize=3)
+                shown += values
+        if self.history.get(f"val_{name}") and (name == "loss" or direction("History.plot", name, "auto") == "max"):
+            epoch, value = self.best(f"val_{name}", "min" if name == "loss" else "max")
+            ring: dict[str, Any] = {"marker": "o", "markersize": 8, "markerfacecolor": "none", "linestyle": "none"}
+            axes.plot([epoch], [value], label=f"best: {value:.4g} in epoch {epoch}", color=VALIDATION, **ring)
+        if name == "loss" and min(shown) > 0 and min(shown) * WIDE < max(shown) < math.inf:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(ticker.FuncFormatter(_plain))
+            axes.yaxis.set_minor_formatter(ticker.FuncFormatter(_plain))
         axes.set(xlabel="epoch", ylabel=name.replace("_", " "))
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        margin = min(0.02 * len(self), 0.9)
+        axes.set_xlim(1 - margin, len(self) + margin)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False)
+
+
+def _plain(value: float, place: int | None) -> str:
+    """The label of a logarithmic axis at 1, 2 and 5 times a power of ten, without an exponent where it is short."""
+    return f"{value:g}" if f"{value:.0e}"[0] in "125" else ""
