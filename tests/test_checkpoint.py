@@ -90,6 +90,15 @@ def test_the_file_is_safetensors_with_plain_names(tmp_path):
     assert parts["layers"] == {"1.": {"key": model[1].key, "step": 0}}
 
 
+def test_options_of_an_optimiser_are_kept(tmp_path):
+    model = nn.Linear(2, 3)
+    first, second = optim.Adam(model), optim.Adam(model)
+    first.penalty, first.eps_hat = 0.5, True
+    fastnn.save_checkpoint(tmp_path / "c", optimizer=first)
+    fastnn.load_checkpoint(tmp_path / "c", optimizer=second)
+    assert (second.penalty, second.eps_hat) == (0.5, True)
+
+
 def test_names_that_meet_stay_apart(tmp_path):
     extra = {"a/b": np.zeros(1), "a": {"b": np.ones(1), "b'": np.full(1, 2.0)}}
     fastnn.save_checkpoint(tmp_path / "c", extra=extra)

@@ -174,6 +174,34 @@ def test_fit_refuses():
         trainer().fit(X, y, 1, progress=False, train_metrics=1)
 
 
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("stepped", [False, True])
+def test_weights_of_samples(own, stepped):
+    """A row of weight 2 counts as two, one of weight 0 as none; the loss of the epoch is the mean of all weights."""
+    X, y = task()
+    weights = np.random.default_rng(1).integers(0, 3, 60)
+    weights[:16] = 0  # a whole batch
+    layers = [nn.Linear(4, 8, rng=0), *([Pressing(None, -1)] if own else []), nn.Linear(8, 3, rng=1)]
+    made = trainer(nn.Sequential(*layers), lr=0.0)
+    callbacks = [fastnn.callbacks.LambdaCallback(on_batch_end=lambda *values: None)] if stepped else []
+    options = {"batch_size": 16, "rng": 0, "progress": False, "callbacks": callbacks}
+    whole = made.criterion.forward(made.predict(X), y, weights)
+    for shuffle in (False, True):
+        history = made.fit(X, y, 2, shuffle=shuffle, sample_weight=weights, **options)
+        np.testing.assert_allclose(history["loss"], whole, rtol=1e-6)
+    dropped = made.fit(X, y, 1, shuffle=False, sample_weight=weights, drop_last=True, **options)
+    some = made.criterion.forward(made.predict(X[:48]), y[:48], weights[:48])
+    assert dropped["loss"][0] == pytest.approx(some, rel=1e-6)
+    first, second = trainer(nn.Sequential(*layers)), None
+    start = first.model.state_dict()
+    unweighted = first.fit(X, y, 3, **options)
+    first.model.load_state_dict(start)
+    second = trainer(first.model).fit(X, y, 3, sample_weight=np.ones(60), **options)
+    np.testing.assert_allclose(second["loss"], unweighted["loss"], rtol=1e-5)  # in the same order of rows
+    with pytest.raises(ValueError, match="sample_weight"):
+        made.fit(X, y, 1, sample_weight=weights[:5], **options)
+
+
 # ---------------------------------------------------------------------------------------------------------------
 # Metrics
 # ---------------------------------------------------------------------------------------------------------------
@@ -206,12 +234,17 @@ def test_metrics_are_evaluated_where_they_are_asked_for():
     assert history["accuracy"] == [0.25, 0.25]
 
 
-def test_metrics_of_fastnn_get_the_truth_first():
-    X, _ = task()
+def test_metrics_of_the_package():
+    X, y = task()
+    made, names = trainer(), ("accuracy", "top_k_accuracy", "balanced_accuracy")
+    functions = {name: getattr(fastnn.metrics, name) for name in names}
+    made = Trainer(made.model, made.criterion, made.optimizer, functions)
+    plain = trainer().evaluate(X, y)
+    assert {name: made.evaluate(X, y)[name] for name in plain} == plain
     model = nn.Sequential(nn.Linear(4, 1, rng=0))
     made = Trainer(model, nn.MSELoss(), optim.SGD(model), {"r2": fastnn.metrics.r2_score})
-    target = (X.sum(axis=1, keepdims=True) + 1).astype(np.float32)
-    expected = 1 - ((target - made.predict(X)) ** 2).sum() / ((target - target.mean()) ** 2).sum()
+    predicted, target = model.forward(X), X[:, :1]
+    expected = 1 - np.square(target - predicted).sum() / np.square(target - target.mean()).sum()
     assert made.evaluate(X, target)["r2"] == pytest.approx(expected, rel=1e-5)
 
 

@@ -108,6 +108,7 @@ class Trainer:
         drop_last: bool = False,
         train_metrics: bool = False,
         resume: PathLike | None = None,
+        sample_weight: Any = None,
     ) -> History:
         """Train for a number of passes over the data.
 
@@ -145,6 +146,8 @@ class Trainer:
             A checkpoint to go on from, which `save_checkpoint` or `fastnn.callbacks.ModelCheckpoint` has written. With
             the same arguments as before, `epochs` among them, the training ends as if it had never been interrupted,
             bit for bit. Callbacks take their own state back, by class; one that the file does not know starts anew.
+        sample_weight : array-like, shape (N,), optional
+            How much each row of X counts in the loss. Accuracies, metrics and validation have no weights.
 
         Returns
         -------
@@ -162,12 +165,13 @@ class Trainer:
 
         Notes
         -----
-        The loss of an epoch is the mean over its batches, weighted by their rows (the sum, if that is the criterion's
-        reduction). The model trains in training mode, and has its mode back afterwards, after an exception too.
+        The loss of an epoch is the mean over its batches, weighted by their rows or the weights of these (the sum, if
+        that is the criterion's reduction). The model trains in training mode and has its mode back afterwards, after
+        an exception too.
         """
         epochs = positive_int("Trainer.fit", "epochs", epochs)
         train_metrics = flag("Trainer.fit", "train_metrics", train_metrics)
-        loader = batches(X, Y, batch_size, shuffle, generator(rng), drop_last)
+        loader = batches(X, Y, batch_size, shuffle, generator(rng), drop_last, sample_weight=sample_weight)
         if len(loader) == 0:
             raise ValueError(f"Trainer.fit: expected at least one batch to train on, got {len(loader.X)} rows")
         hooks = CallbackList("Trainer.fit", callbacks)
@@ -197,6 +201,8 @@ class Trainer:
     ) -> Record:
         """One pass over the batches: mean loss, accuracy of class targets, learning rate, seconds."""
         start, rate = perf_counter(), float(self.optimizer.lr)
+        if loader.sample_weight is not None:
+            loader = _ordered(loader)
         left = _rows(loader)
         with interrupts.held() as release:
 
@@ -213,8 +219,8 @@ class Trainer:
                 losses, hits, counted = train(loader, on_steps)
         loss = losses.sum()
         if getattr(self.criterion, "reduction", "mean") != "sum":
-            rows = np.minimum(loader.batch_size, len(loader.X) - loader.batch_size * np.arange(len(losses)))
-            loss = losses @ rows / rows.sum()
+            shares = _shares(loader)[: len(losses)]
+            loss = losses[shares > 0] @ shares[shares > 0] / shares.sum()
         record = {"loss": float(loss)}
         if counted:
             record["accuracy"] = hits / counted
@@ -225,8 +231,9 @@ class Trainer:
     ) -> tuple[np.ndarray, int, int]:
         """The epoch with a hook after every step, until one stops the training."""
         losses, hits, counted = [], 0, 0
-        for step, (x, y) in enumerate(loader, (self.epoch - 1) * len(loader) + 1):
-            (loss,), right, rows = train(Batches(x, y, len(x)), on_steps)
+        for step, (x, y, *weights) in enumerate(loader, (self.epoch - 1) * len(loader) + 1):
+            batch = Batches(x, y, len(x), sample_weight=weights[0] if weights else None)
+            (loss,), right, rows = train(batch, on_steps)
             losses.append(loss)
             hits, counted = hits + right, counted + rows
             hooks.on_batch_end(self, step, float(loss))
@@ -362,6 +369,22 @@ def _mode(model: Module, training: bool) -> Iterator[None]:
 def _rows(loader: Batches) -> int:
     """How many rows an epoch trains on."""
     return min(len(loader) * loader.batch_size, len(loader.X))
+
+
+def _ordered(loader: Batches) -> Batches:
+    """The batches of one pass, in an order that is drawn now."""
+    drop_last, weights = loader.drop_last, loader.sample_weight
+    order = loader.next_order()
+    return Batches(loader.X, loader.Y, loader.batch_size, drop_last=drop_last, order=order, sample_weight=weights)
+
+
+def _shares(loader: Batches) -> np.ndarray:
+    """The rows of every batch of a pass, or the sum of their weights."""
+    starts = loader.batch_size * np.arange(len(loader))
+    if loader.sample_weight is None:
+        return np.minimum(loader.batch_size, len(loader.X) - starts)
+    weights = loader.sample_weight if loader.order is None else loader.sample_weight[loader.order]
+    return np.add.reduceat(weights[: _rows(loader)], starts)
 
 
 def _checked(metrics: Mapping[str, Metric]) -> dict[str, Metric]:

@@ -21,9 +21,7 @@ def parts_of(model: Module | None, optimizer: Any, schedule: Any, rng: np.random
         parts["model"] = Part(model.state_dict, model.load_state_dict)
         parts["layers"] = Part(lambda: _streams(model), lambda state: _load_streams(model, state))
     if optimizer is not None:
-        parts["optimizer"] = Part(
-            lambda: _renamed(optimizer.state_dict(), str), lambda state: optimizer.load_state_dict(_renamed(state, int))
-        )
+        parts["optimizer"] = Part(lambda: _optimizer_state(optimizer), lambda state: _load_optimizer(optimizer, state))
     if schedule is not None:
         parts["schedule"] = Part(schedule.state_dict, lambda state: load_alike(schedule, state))
     if rng is not None:
@@ -63,9 +61,25 @@ def _generator(rng: np.random.Generator) -> Part:
     return Part(lambda: rng.bit_generator.state, lambda state: setattr(rng.bit_generator, "state", state))
 
 
-def _renamed(state_dict: Mapping[str, Any], kind: type) -> dict[str, Any]:
-    """An optimiser's state_dict with the numbers of its parameters as strings, or the other way round."""
-    return {**state_dict, "state": {kind(number): entry for number, entry in state_dict["state"].items()}}
+def _optimizer_state(optimizer: Any) -> dict[str, Any]:
+    """An optimiser's state_dict with the numbers of its parameters as strings, and its options."""
+    state = optimizer.state_dict()
+    numbered = {str(number): entry for number, entry in state["state"].items()}
+    return {**state, "state": numbered, "options": {name: getattr(optimizer, name) for name in _options(optimizer)}}
+
+
+def _load_optimizer(optimizer: Any, state: Mapping[str, Any]) -> None:
+    numbered = {int(number): entry for number, entry in state["state"].items()}
+    optimizer.load_state_dict({"state": numbered, "hyperparameters": state["hyperparameters"]})
+    options = {name: getattr(optimizer, name) for name in _options(optimizer)}
+    _check_alike("options", options, state["options"])
+    for name in options:
+        setattr(optimizer, name, state["options"][name])
+
+
+def _options(optimizer: Any) -> Sequence[str]:
+    """The names of what an optimiser depends on besides its hyper-parameters."""
+    return getattr(optimizer, "options", ())
 
 
 def load_alike(owner: Any, state: Any) -> None:
