@@ -341,6 +341,16 @@ def test_a_checkpoint_has_the_state_of_callbacks_that_come_later(tmp_path):
     assert callbacks[0].last_path == str(tmp_path / "c")  # of a training that goes on
 
 
+def test_checkpoints_of_some_epochs(tmp_path):
+    made = trainer(lr=0.5)
+    every = ModelCheckpoint(tmp_path / "{epoch}", every=2, save="checkpoint")
+    best = ModelCheckpoint(tmp_path / "best", save_best_only=True, save="checkpoint")
+    values = fit(made, [every, best], 5)["val_loss"]
+    assert sorted(os.listdir(tmp_path)) == ["2", "4", "best"]
+    epochs = {name: fastnn.load_checkpoint(tmp_path / name, model=made.model)["epoch"] for name in ("2", "4", "best")}
+    assert epochs == {"2": 2, "4": 4, "best": values.index(min(values)) + 1}
+
+
 def test_callbacks_find_their_own_state_again(tmp_path):
     """By class, and by place among their class; others begin anew, and what nobody asks for is left."""
 
