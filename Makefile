@@ -1,6 +1,16 @@
-# One command each: setup, demo, test, test-slow, test-peers, bench, bench-calls, bench-gemm, bench-threads,
-# bench-dialects, bench-peers, bench-fit, bench-estimators, bench-scaling, bench-memory, docs, lint, wheel. They work in
-# $(VENV), which the first of them makes. PYTHON chooses the interpreter, VENV the environment.
+# Everything works in an environment of its own, $(VENV), which the first command makes; PYTHON chooses the interpreter.
+#   make setup           compile and install
+#   make demo            train on the digits; the model and a picture of its curve in demo/
+#   make test            all tests, on the compiled kernels and on NumPy (test-native, test-reference: one of the two)
+#   make test-slow       every float32 through every function: minutes
+#   make test-peers      install PyTorch, scikit-learn, ONNX Runtime, ... and hold fastnn against them
+#   make docs            the documentation, build/docs/html/index.html
+#   make lint            style, types, and the stub of the native module against what it is
+#   make wheel           sdist and repaired wheel in dist/
+#   make test-wheel      that wheel beside NumPy alone, away from this folder: it trains, and the tests pass
+#   make bench           single operations beside NumPy and PyTorch; also bench-calls, bench-gemm, bench-threads,
+#                        bench-dialects, bench-peers, bench-fit, bench-estimators, bench-scaling, bench-memory
+#   make clean           remove what was made here
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -8,7 +18,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES = pyproject.toml CMakeLists.txt README.md $(wildcard csrc/*.* csrc/kernels/*) $(wildcard src/fastnn/*.* src/fastnn/*/*.*)
 
 .PHONY: setup demo test test-native test-reference test-slow test-peers bench bench-calls bench-gemm bench-threads \
-  bench-dialects bench-peers bench-fit bench-estimators bench-scaling bench-memory docs lint wheel clean
+  bench-dialects bench-peers bench-fit bench-estimators bench-scaling bench-memory docs lint wheel test-wheel clean
 
 setup: $(VENV)/installed
 
@@ -43,9 +53,11 @@ test-reference: setup
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
+# The tests that skip without a package that is not installed otherwise.
+PEER_TESTS = $(wildcard $(foreach peer,torch sklearn interop metrics pickling,tests/test_*$(peer)*.py))
 test-peers: setup
 	$(PIP) install --group test-peers
-	$(BIN)/python -m pytest tests/test_torch_parity.py tests/test_compat_torch.py
+	$(BIN)/python -m pytest $(PEER_TESTS)
 
 bench: setup
 	mkdir -p build
@@ -92,11 +104,12 @@ docs: setup
 	$(PIP) install --group docs
 	$(BIN)/python -m sphinx -n -W --keep-going -b html docs build/docs/html
 
-lint: $(VENV)/tools
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint src
+	$(BIN)/python -m mypy.stubtest fastnn._core --allowlist tools/stubtest-allowlist.txt
 
 # The sdist, a wheel from it in isolation, and of that one a wheel with all that it needs beside Python: a manylinux one.
 wheel: $(VENV)/tools
