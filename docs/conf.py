@@ -61,22 +61,28 @@ def backticks(name, rawtext, text, lineno, inliner, options=None, content=()):
 
 PLAIN = (  # what docstrings write for readers of plain text, and how reStructuredText wants it
     (re.compile(r"\|"), r"\|"),  # |x| is no substitution
-    (re.compile(r" \*= "), r" \*= "),  # nor p *= 2 the beginning of an emphasis
-    (re.compile(r"`(\w+)`s\b"), r"`\1`\\ s"),
+    (re.compile(r" \*= "), r" \*= "),  # p *= 2 does not begin an emphasis
+    (re.compile(r"(?<=\w)_(?!\w)"), r"\_"),  # coefs_ is no reference
 )
 
 
 def escape(app, what, name, obj, options, lines):
     for index, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
+            parts = line.split("`")  # every second one is code
             for pattern, replacement in PLAIN:
-                line = pattern.sub(replacement, line)
-            lines[index] = line
+                parts[::2] = [pattern.sub(replacement, part) for part in parts[::2]]
+            lines[index] = re.sub(r"`(\w+)`s\b", r"`\1`\\ s", "`".join(parts))
+
+
+def without_requests(app, what, name, obj, skip, options):
+    """Leave out what scikit-learn adds to its estimators for the routing of metadata."""
+    return True if re.fullmatch(r"set_\w+_request", name) else None
 
 
 def public_bases(app, name, obj, options, bases):
     """The nearest base class that the reference has a page of."""
-    bases[:] = [next(base for base in obj.__mro__[1:] if base is object or base.__name__ in DOCUMENTED)]
+    bases[:] = [next(base for base in obj.__mro__[1:] if base.__name__[0] != "_" and base.__name__ not in INNER)]
 
 
 def dialect_pages(app, docname, source):
@@ -88,9 +94,10 @@ def dialect_pages(app, docname, source):
 def setup(app):
     app.add_role("backticks", backticks)
     app.connect("autodoc-process-docstring", escape, priority=400)  # before numpydoc
+    app.connect("autodoc-skip-member", without_requests)
     app.connect("autodoc-process-bases", public_bases)
     app.connect("source-read", dialect_pages)
 
 
-DOCUMENTED = {"Module", "Criterion", "Optimizer", "LRScheduler", "Callback", "Sequential", "Adam"}
+INNER = {"BaseMLP", "Described", "Monitor"}  # classes that only share code
 default_role = "backticks"
