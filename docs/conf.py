@@ -28,9 +28,10 @@ templates_path = ["_templates"]
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!fastnn\b).*")]  # names of other projects, and words in backticks
 
-myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
+myst_enable_extensions = ["attrs_block", "colon_fence"]
 myst_heading_anchors = 3
 
+autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # the docstrings say types, shapes and units
 autodoc_inherit_docstrings = False  # a layer's page shows what the layer says, the base class has the rest
 autosummary_generate = True
@@ -41,7 +42,9 @@ html_title = f"fastnn {release}"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_favicon = "_static/logo.svg"
+pygments_dark_style = "github-dark"
 html_theme_options = {
+    "top_of_page_buttons": [],
     "light_logo": "logo.svg",
     "dark_logo": "logo.svg",
     "light_css_variables": {"color-brand-primary": "#a8480b", "color-brand-content": "#a8480b"},
