@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from cli_support import empty_folder, refused, run, works  # noqa: F401 (fixtures)
 from hypothesis import settings
 from support import ISAS, why_not
 

@@ -21,7 +21,8 @@ LEVELS = """
     reference.*
     reference
     backend
-    nn.module optim.base data.batches
+    nn.module optim.base data.batches data.cells
+    data.columns
     nn.* optim.* data.*
     nn optim data
     program.recorder program.explicit program.freezing
@@ -71,9 +72,12 @@ LEVELS = """
     sklearn.classifier sklearn.regressor
     sklearn
     fastnn
-    cli.preparation cli.sources
-    cli.common
-    cli.port cli.predict cli.train
+    cli.options cli.preparation cli.report cli.bench_worker
+    cli.tables cli.network cli.scores
+    cli.common cli.sources
+    cli.missing cli.fitting
+    cli.saved
+    cli.port cli.predict cli.train cli.evaluate cli.info cli.bench cli.convert
     cli
     __main__
 """

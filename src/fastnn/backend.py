@@ -244,4 +244,18 @@ def _read_environment() -> None:
         set_backend(name)
 
 
-_read_environment()
+def _is_command() -> bool:
+    """Whether this process is the command `fastnn`, or `python -m fastnn`."""
+    if sys.argv[:1] == ["-m"]:  # what runpy sets until it has found the module
+        following = dict(zip(sys.orig_argv, sys.orig_argv[1:], strict=False))
+        return following.get("-m") == "fastnn" or "-mfastnn" in sys.orig_argv
+    return os.path.basename((sys.argv or [""])[0]) in ("fastnn", "fastnn.exe")
+
+
+try:
+    _read_environment()
+except (ValueError, RuntimeError) as error:
+    if not _is_command():
+        raise
+    print(f"fastnn: error: {error}", file=sys.stderr)  # of the command a traceback would be no answer
+    sys.exit(2)

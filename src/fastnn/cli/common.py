@@ -1,4 +1,4 @@
-"""What `fastnn train` and `fastnn predict` share."""
+"""What several commands check: options for DATA, and the files to write."""
 
 from __future__ import annotations
 
@@ -6,27 +6,36 @@ import argparse
 import errno
 import os
 import tempfile
+from typing import Any
 
-import numpy as np
+from .options import UsageError
+from .tables import TableOptions, is_table
 
-from .preparation import CLASSIFICATION, Preparation
-from .sources import CsvOptions
-
-
-class UsageError(Exception):
-    """Options that do not go together."""
+OF_TABLES = {"target": None, "ignore": None, "categorical": None, "header": "auto", "delimiter": None}
 
 
-def csv_options(arguments: argparse.Namespace, target: int | str) -> CsvOptions:
-    """The options for a .csv file; a target of digits is a place."""
-    if arguments.target is not None:
-        is_place = arguments.target.removeprefix("-").isdecimal()
-        target = int(arguments.target) if is_place else arguments.target
-    delimiter = {"\\t": "\t", "tab": "\t"}.get(arguments.delimiter, arguments.delimiter)
-    if len(delimiter) != 1:
+def table_options(arguments: argparse.Namespace, target: int | str | None) -> TableOptions:
+    """The options for a table; columns of digits are places. Refused for other data."""
+    given: dict[str, Any] = {name: getattr(arguments, name, default) for name, default in OF_TABLES.items()}
+    for name, value in given.items():
+        if value != OF_TABLES[name] and not is_table(arguments.data):
+            raise UsageError(f"argument --{name}: expected a .csv file as DATA, got {arguments.data}")
+    if arguments.missing and not (is_table(arguments.data) or arguments.data.lower().endswith(".npz")):
+        raise UsageError(f"argument --missing: expected a .csv or an .npz file as DATA, got {arguments.data}")
+    delimiter = {"\\t": "\t", "tab": "\t"}.get(given["delimiter"], given["delimiter"])
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise UsageError(f"argument --delimiter: expected one character, got {delimiter!r}")
-    header = arguments.header if arguments.header == "auto" else arguments.header == "yes"
-    return CsvOptions(target, header, delimiter)
+    return TableOptions(
+        target if given["target"] is None else _column(given["target"]),
+        given["header"] if given["header"] == "auto" else given["header"] == "yes",
+        delimiter,
+        tuple(map(_column, given["ignore"] or ())),
+        tuple(map(_column, given["categorical"] or ())),
+    )
+
+
+def _column(text: str) -> int | str:
+    return int(text) if text.removeprefix("-").isdecimal() else text
 
 
 def check_outputs(inputs: list[str], *outputs: str | None) -> None:
@@ -57,13 +66,3 @@ def check_picture(path: str) -> None:
     kind = os.path.splitext(path)[1].removeprefix(".").lower()
     if kind not in kinds:
         raise UsageError(f"argument --plot: expected a name that ends in .{', .'.join(sorted(kinds))}, got {path!r}")
-
-
-def score(preparation: Preparation, predicted: np.ndarray, truth: np.ndarray) -> str:
-    """Accuracy, or root mean squared error and the share of the variance that is explained."""
-    if preparation.task == CLASSIFICATION:
-        right = int((predicted.astype(str) == truth.astype(str)).sum())
-        return f"accuracy: {100 * right / len(truth):.2f} % ({right} of {len(truth)})"
-    errors = predicted - truth.astype(np.float64)
-    explained = 1 - (errors**2).mean() / truth.var(dtype=np.float64) if truth.min() < truth.max() else float("nan")
-    return f"error: {np.sqrt((errors**2).mean()):.6g} (root mean square), R2: {explained:.4f}"

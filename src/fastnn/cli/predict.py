@@ -9,75 +9,98 @@ from typing import Any
 
 import numpy as np
 
-from .. import serialization
-from ..data.tables import csv_columns
-from ..trainer import Trainer
-from .common import check_outputs, csv_options, score
-from .preparation import CLASSIFICATION, Preparation, as_labels
-from .sources import CsvOptions, is_csv, read
+from .common import check_outputs
+from .options import DATA_HELP, command, json_option, missing_option, threads_option
+from .options import table_options as add_table_options
+from .preparation import CLASSIFICATION
+from .report import Report
+from .saved import load, outputs, rows, truth_of
+from .scores import in_words, scores
+
+HELP = f"""\
+{DATA_HELP}
+A table needs no target column. Its columns are found by name, in any order; columns that the model was not trained on
+are not used. A category that training did not have counts as none of them, and is told.
+
+examples:
+  fastnn train digits --out digits.safetensors
+  fastnn predict digits.safetensors digits --out labels.csv
+  fastnn predict digits.safetensors digits --probabilities --out probabilities.csv
+  fastnn predict houses.safetensors new-houses.csv
+  cat new-houses.csv | fastnn predict houses.safetensors - --json
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """The command's options."""
+    summary = "predict with a model that `fastnn train` saved, one line a row"
+    parser = command(subparsers, "predict", run, summary, HELP)
+    parser.add_argument("model", metavar="MODEL", help="the file that `fastnn train --out` wrote")
+    parser.add_argument("data", metavar="DATA", help="what to predict, see below; of a folder, its test files")
+    parser.add_argument("--out", metavar="FILE", help="write the predictions there and print the score alone")
+    parser.add_argument(
+        "--probabilities", action="store_true", help="write the probability of every class too, in columns"
+    )
+    missing_option(parser, ("error", "mean"), "as in training; error where that was drop")
+    threads_option(parser)
+    json_option(parser)
+    add_table_options(parser, "target column, if it is another than in training", fitting=False)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the predictions, one a line, or write them to a file; then the score if the data has targets."""
+    report = Report(arguments.json)
     check_outputs([arguments.model, arguments.data], arguments.out)
-    tensors, metadata = serialization.load_tensors(arguments.model)
-    preparation = Preparation.loads(arguments.model, metadata)
-    model = serialization.build(tensors, metadata, arguments.model)
-    X, truth = _rows_to_predict(arguments, preparation)
-    output = Trainer(model, None, None).predict(preparation.inputs(X))  # type: ignore[arg-type]
-    expected = (len(X), len(preparation.classes) or 1)
-    if output.shape != expected:
-        raise ValueError(f"{arguments.model}: expected a model with output {expected}, got {output.shape}")
-    predicted = preparation.outputs(output)
-    summary = [] if truth is None else [score(preparation, predicted, truth)]
-    if arguments.out is None:
-        _write(sys.stdout, predicted)
+    saved = load(arguments.model)
+    task = saved.preparation.task
+    if arguments.probabilities and task != CLASSIFICATION:
+        raise ValueError(f"{arguments.model}: expected a classification for --probabilities, got a regression")
+    source = rows(arguments, saved, report, training=False)
+    output = outputs(arguments.model, saved, source.X)
+    predicted = saved.preparation.outputs(output)
+    found = None
+    if source.y is not None and len(source.y):
+        known = slice(None) if source.known is None else source.known
+        found = scores(task, predicted[known], truth_of(arguments.data, task, source.y))
+    columns = {"prediction": predicted}
+    if arguments.probabilities:
+        shares = saved.preparation.probabilities(output)
+        columns |= {str(label): shares[:, place] for place, label in enumerate(saved.preparation.classes)}
+    _deliver(arguments, report, columns, found)
+
+
+def _deliver(
+    arguments: argparse.Namespace, report: Report, columns: dict[str, np.ndarray], found: dict[str, Any] | None
+) -> None:
+    """Write the columns where they are asked for, and say the score."""
+    if arguments.out is not None:
+        with open(arguments.out, "w", newline="", encoding="utf-8") as file:
+            _write(file, columns, header=True)
+    summary = [] if found is None else [in_words(found)]
+    if report.as_json:
+        values: dict[str, Any] = {"command": "predict", "model": arguments.model, "data": arguments.data}
+        values["rows"] = len(columns["prediction"])
+        if arguments.out is None:
+            values["predictions"] = columns["prediction"]
+            if arguments.probabilities:
+                values["probabilities"] = dict([*columns.items()][1:])
+        report.result({**values, "out": arguments.out, "score": found})
+    elif arguments.out is None:
+        _write(sys.stdout, columns, header=arguments.probabilities)
         print(*summary, sep="\n", end="\n" if summary else "", file=sys.stderr)
-        return
-    with open(arguments.out, "w", newline="", encoding="utf-8") as file:
-        _write(file, predicted, "prediction")
-    print(*summary, f"predictions: {arguments.out}", sep="\n")
+    else:
+        print(*summary, f"predictions: {arguments.out}", sep="\n")
 
 
-def _rows_to_predict(arguments: argparse.Namespace, preparation: Preparation) -> tuple[np.ndarray, np.ndarray | None]:
-    """Features as the model was trained on and, where the data has them, targets."""
-    name = arguments.data
-    options = csv_options(arguments, preparation.target)
-    if is_csv(name):
-        options = options._replace(target=_target_to_predict(name, options, arguments.target, preparation))
-    source = read(name, options)
-    X, truth = source.test if source.test is not None else (source.X, source.y)
-    names = source.features
-    if names is not None and preparation.features is not None and names != preparation.features:
-        missing = [feature for feature in preparation.features if feature not in names]
-        if missing or len(names) != len(preparation.features):
-            raise ValueError(f"{name}: expected the columns {', '.join(preparation.features)}, got {', '.join(names)}")
-        X = X[:, [names.index(feature) for feature in preparation.features]]
-    if X.shape[1] != preparation.n_features:
-        raise ValueError(f"{name}: expected {preparation.n_features} features as in training, got {X.shape[1]}")
-    if truth is None:
-        return X, None
-    if preparation.task == CLASSIFICATION:
-        return X, as_labels(truth)
-    if truth.dtype.kind == "U":
-        raise ValueError(f"{name}: expected numbers in the target column, got text such as {str(truth[0])!r}")
-    return X, truth
-
-
-def _target_to_predict(name: str, options: CsvOptions, given: str | None, preparation: Preparation) -> int | str | None:
-    """The target column of a table, which may also have none: then it has the features alone."""
-    columns = csv_columns(name, options.delimiter)
-    target = options.target
-    if given is not None:
-        return target
-    if isinstance(target, str):
-        return target if target in columns else None
-    return None if len(columns) == preparation.n_features else target
-
-
-def _write(file: Any, predicted: np.ndarray, header: str | None = None) -> None:
-    """One prediction a line; text is quoted where a table needs it."""
+def _write(file: Any, columns: dict[str, np.ndarray], header: bool) -> None:
+    """One row a prediction; text is quoted where a table needs it."""
     writer = csv.writer(file, lineterminator="\n")
     if header:
-        writer.writerow([header])
-    writer.writerows([f"{value:.9g}" if isinstance(value, float) else value] for value in predicted.tolist())
+        writer.writerow(columns)
+    lists = [_cells(column) for column in columns.values()]
+    writer.writerows(zip(*lists, strict=True))
+
+
+def _cells(column: np.ndarray) -> list[Any]:
+    digits = ".6g" if column.dtype == np.float32 else ".9g"
+    return [f"{value:{digits}}" for value in column.tolist()] if column.dtype.kind == "f" else column.tolist()

@@ -1,4 +1,4 @@
-"""What stands between a file's rows and a network: scaling and class names, saved with the model.
+"""What stands between a file's rows and a network: columns, scaling and class names, saved with the model.
 
 `Preparation` turns features into what the network takes, targets into what the criterion takes, and the network's
 output back into labels or numbers. It travels as JSON in the metadata of the model's file.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 
-METADATA = "fastnn.preparation"
+METADATA = "fastnn.preparation"  # the names of the metadata in a model's file
+TRAINING = "fastnn.training"
 CLASSIFICATION, REGRESSION = "classification", "regression"
 
 
@@ -35,10 +36,17 @@ class Preparation:
     """The names of the columns in the file that the network was trained on."""
     target: int | str = -1
     """The target's column there."""
+    categories: list[list[str] | None] | None = None
+    """Of each column, in a table: its categories in the order of their features, or None where it holds numbers."""
+    ignored: list[int] | None = None
+    """The places, not counting the target, of the columns that are left out of a table without names."""
+    missing: str = "error"
+    """What becomes of missing values: "mean", which is 0 once it is scaled, or "error"."""
 
     def inputs(self, X: np.ndarray) -> np.ndarray:
-        """Features (N, F) as the network takes them."""
+        """Features (N, F) as the network takes them; NaN stands for a missing value."""
         scaled: np.ndarray = (X - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        scaled[np.isnan(scaled)] = 0
         return scaled
 
     def targets(self, y: np.ndarray) -> np.ndarray:
@@ -53,6 +61,21 @@ class Preparation:
             return output[:, 0].astype(np.float64) * self.target_std + self.target_mean
         return np.array(self.classes)[output.argmax(axis=1)]
 
+    def probabilities(self, output: np.ndarray) -> np.ndarray:
+        """Of class scores (N, C) the probability of every class, float32 (N, C)."""
+        shares: np.ndarray = np.exp(output - output.max(axis=1, keepdims=True))
+        return shares / shares.sum(axis=1, keepdims=True)
+
+    @property
+    def n_columns(self) -> int:
+        """How many columns of a table the features come from."""
+        return self.n_features if self.categories is None else len(self.categories)
+
+    @staticmethod
+    def width(categories: list[str] | None) -> int:
+        """How many features a column becomes."""
+        return 1 if categories is None else len(categories)
+
     def dumps(self) -> str:
         """As JSON."""
         return json.dumps(asdict(self), ensure_ascii=False)
@@ -64,7 +87,8 @@ class Preparation:
             raise ValueError(f"{name}: expected a model that `fastnn train` saved, got one without {METADATA!r}")
         try:
             values = json.loads(metadata[METADATA])
-            if not isinstance(values, dict) or values.keys() != {field.name for field in fields(cls)}:
+            known = {field.name: field.default is MISSING for field in fields(cls)}
+            if not isinstance(values, dict) or not {name for name in known if known[name]} <= values.keys() <= {*known}:
                 raise ValueError("other fields")
             preparation = cls(**values)
             preparation._check()
@@ -86,8 +110,17 @@ class Preparation:
             and any(all(type(label) is kind for label in self.classes) for kind in (int, str)),
             "target_mean": _numbers([self.target_mean]),
             "target_std": _numbers([self.target_std]) and self.target_std > 0,
-            "features": self.features is None or (_texts(self.features) and len(self.features) == self.n_features),
+            "categories": self.categories is None
+            or (
+                isinstance(self.categories, list)
+                and all(c is None or _texts(c) for c in self.categories)
+                and sum(map(self.width, self.categories)) == self.n_features
+            ),
+            "features": self.features is None or (_texts(self.features) and len(self.features) == self.n_columns),
             "target": type(self.target) in (int, str),
+            "ignored": self.ignored is None
+            or (isinstance(self.ignored, list) and all(type(i) is int and i >= 0 for i in self.ignored)),
+            "missing": self.missing in ("error", "mean"),
         }
         for name, fits in fit.items():
             if not fits:
@@ -104,6 +137,8 @@ def _texts(values: Any) -> bool:
 
 def task_of(y: np.ndarray, chosen: str) -> str:
     """The task that targets are for: floating numbers are for regression, whole numbers and text are labels."""
+    if len(y) == 0:
+        raise ValueError("expected rows with a target, got none")
     if chosen == REGRESSION and y.dtype.kind == "U":
         raise ValueError(f"expected numbers as targets of a regression, got text such as {str(y[0])!r}")
     if chosen != "auto":

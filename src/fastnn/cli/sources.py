@@ -1,4 +1,4 @@
-"""What the commands accept as DATA: the digits, a folder of IDX files, an .npz or a .csv file."""
+"""What the commands accept as DATA: the digits, a folder of IDX files, an .npz or a table."""
 
 from __future__ import annotations
 
@@ -7,57 +7,74 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data import load_csv, load_digits, load_idx_folder, load_npz
+from ..data import load_digits, load_idx_folder, load_npz
+from .preparation import Preparation
+from .report import count
+from .tables import Layout, Rows, TableOptions, is_table, read_table, read_table_as
+
+EXPECTED = "expected 'digits', a folder of IDX files, a .npz or a .csv file"
 
 
 class Source(NamedTuple):
     """Rows to train on or to predict."""
 
     X: np.ndarray
-    """float32, shape (N, F), finite."""
+    """float32, shape (N, F), finite or NaN for a missing value."""
     y: np.ndarray | None
-    """Shape (N,): integers, floats or text, or None where the data has no targets."""
+    """Targets: integers, floats or text, or None where the data has no targets."""
     test: tuple[np.ndarray, np.ndarray] | None = None
     """The data's own test rows."""
     ordered: bool = False
     """Whether test rows are taken from the end, in file order, not at random."""
     scale: float | None = None
     """The largest value of a pixel, if these are images."""
-    features: list[str] | None = None
-    """The columns' names."""
+    layout: Layout | None = None
+    """The columns of a table."""
+    known: np.ndarray | None = None
+    """Which rows have a target; y has those alone."""
+    places: list[str] | None = None
+    """The columns of a table in words."""
+    lines: np.ndarray | None = None
+    """The rows' numbers in the file."""
+    notes: tuple[str, ...] = ()
 
 
-class CsvOptions(NamedTuple):
-    """How to read a .csv file."""
-
-    target: int | str | None = -1
-    header: bool | str = "auto"
-    delimiter: str = ","
+def read(name: str, options: TableOptions) -> Source:
+    """The rows of a DATA argument to train on."""
+    return _of_table(read_table(name, options)) if is_table(name) else _read_others(name)
 
 
-def is_csv(name: str) -> bool:
-    """Whether DATA is read as a table of text."""
-    return name.lower().endswith((".csv", ".tsv", ".txt"))
+def read_as(name: str, options: TableOptions, preparation: Preparation, target_given: bool) -> Source:
+    """The rows of a DATA argument for a model that is trained: of data with test files, these."""
+    if is_table(name):
+        return _of_table(read_table_as(name, options, preparation, target_given))
+    source = _read_others(name)
+    if source.test is not None:
+        source = source._replace(X=source.test[0], y=source.test[1], test=None)
+    if source.X.shape[1] != preparation.n_features:
+        expected = count(preparation.n_features, "feature")
+        raise ValueError(f"{name}: expected {expected} as in training, got {source.X.shape[1]}")
+    return source
 
 
-def read(name: str, options: CsvOptions) -> Source:
-    """The rows of a DATA argument."""
+def _of_table(rows: Rows) -> Source:
+    known = None if rows.known is None or rows.known.all() else rows.known
+    return Source(
+        rows.X, rows.y, layout=rows.layout, known=known, places=rows.places, lines=rows.lines, notes=tuple(rows.notes)
+    )
+
+
+def _read_others(name: str) -> Source:
     if name == "digits":
         X, y = load_digits()
         return Source(X, y, scale=16)
     if os.path.isdir(name):
         return _images(name)
-    if is_csv(name):
-        table = load_csv(name, *options)
-        names = table.class_names
-        return Source(table.X, table.y if names is None else np.array(names)[table.y], features=table.feature_names)
     if name.lower().endswith(".npz"):
         return _arrays(name)
     if not os.path.exists(name):
-        raise FileNotFoundError(
-            f"{name}: expected 'digits', a folder of IDX files, a .npz or a .csv file, found nothing"
-        )
-    raise ValueError(f"{name}: expected 'digits', a folder of IDX files, a .npz or a .csv file, got another file")
+        raise FileNotFoundError(f"{name}: {EXPECTED}, found nothing")
+    raise ValueError(f"{name}: {EXPECTED}, got another file")
 
 
 def _images(name: str) -> Source:
@@ -93,8 +110,8 @@ def _rows(name: str, X: np.ndarray) -> np.ndarray:
         raise ValueError(f"{name}: expected at least one row and one column, got shape {X.shape}")
     with np.errstate(over="ignore"):
         flat = np.ascontiguousarray(X.reshape(len(X), -1), np.float32)
-    if not np.isfinite(flat).all():
-        row, column = np.argwhere(~np.isfinite(flat))[0]
+    if np.isinf(flat).any():
+        row, column = np.argwhere(np.isinf(flat))[0]
         raise ValueError(
             f"{name}: expected finite float32 numbers in X, got {flat[row, column]} in row {row}, column {column}"
         )

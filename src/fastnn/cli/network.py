@@ -1,0 +1,91 @@
+"""The network that the options of `fastnn train` describe, with its criterion, optimiser and schedule."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from .. import nn, optim
+from ..trainer import Trainer
+from .preparation import CLASSIFICATION, Preparation
+
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "leaky-relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "softplus": nn.Softplus,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+OPTIMIZERS: dict[str, tuple[Any, float]] = {  # with the learning rate if none is given
+    "adam": (optim.Adam, 0.002),
+    "adamw": (optim.AdamW, 0.002),
+    "rmsprop": (optim.RMSprop, 0.001),
+    "adagrad": (optim.Adagrad, 0.01),
+    "sgd": (optim.SGD, 0.05),
+}
+LOSSES: dict[str, Any] = {"mse": nn.MSELoss, "l1": nn.L1Loss, "huber": nn.HuberLoss}  # of regression
+SCHEDULES = "cosine", "plateau", "constant"
+MOMENTUM = 0.9  # of SGD
+
+
+def choose_defaults(arguments: argparse.Namespace, task: str) -> None:
+    """Fill in what was not given and depends on the task.
+
+    Batch normalisation and dropout 0.2 brought the digits from 96.4 % to 98.5 % and MNIST (8,000 images) from 96.7 % to
+    97.8 % (means of several seeds); regressions get worse with either.
+    """
+    if arguments.dropout is None:
+        arguments.dropout = 0.2 if task == CLASSIFICATION else 0.0
+    if arguments.batch_norm is None:
+        arguments.batch_norm = task == CLASSIFICATION
+    if arguments.lr is None:
+        arguments.lr = OPTIMIZERS[arguments.optimizer][1]
+
+
+def build(preparation: Preparation, arguments: argparse.Namespace, rng: np.random.Generator) -> nn.Sequential:
+    """The layers."""
+    model = nn.Sequential()
+    size = preparation.n_features
+    for hidden in arguments.hidden:
+        model.add(nn.Linear(size, hidden, bias=not arguments.batch_norm, rng=rng))
+        if arguments.batch_norm:
+            model.add(nn.BatchNorm1d(hidden))
+        model.add(ACTIVATIONS[arguments.activation]())
+        if arguments.dropout:
+            model.add(nn.Dropout(arguments.dropout, rng=rng))
+        size = hidden
+    model.add(nn.Linear(size, len(preparation.classes) or 1, rng=rng))
+    return model
+
+
+def trainer(
+    preparation: Preparation, arguments: argparse.Namespace, targets: np.ndarray, rng: np.random.Generator
+) -> Trainer:
+    """The network with its criterion and optimiser; `targets` are those to train on."""
+    model = build(preparation, arguments, rng)
+    make, _ = OPTIMIZERS[arguments.optimizer]
+    more = {"momentum": MOMENTUM} if arguments.optimizer == "sgd" else {}
+    if arguments.weight_decay is not None:
+        more["weight_decay"] = arguments.weight_decay
+    optimizer = make(model, lr=arguments.lr, **more)
+    if preparation.task != CLASSIFICATION:
+        return Trainer(model, LOSSES[arguments.loss or "mse"](), optimizer)
+    weight = None
+    if arguments.class_weight == "balanced":
+        sizes = np.bincount(targets, minlength=len(preparation.classes))
+        weight = (len(targets) / (len(sizes) * np.maximum(sizes, 1))).astype(np.float32)
+    return Trainer(model, nn.CrossEntropyLoss(weight), optimizer)
+
+
+def schedule(optimizer: Any, arguments: argparse.Namespace) -> Any:
+    """How the learning rate falls from epoch to epoch, if it does."""
+    if arguments.schedule == "cosine":
+        return optim.lr_scheduler.CosineAnnealingLR(optimizer, arguments.epochs)
+    return optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=3) if arguments.schedule == "plateau" else None
