@@ -447,6 +447,16 @@ def test_a_schedule_of_batches():
     assert len(seen) == 12
 
 
+def test_a_scheduler_of_ones_own_goes_on(tmp_path):
+    def rates(epochs, **options):
+        made = trainer()
+        schedule = LRScheduler(lr_scheduler.CosineAnnealingLR(made.optimizer, 6))
+        return fit(made, [schedule, ModelCheckpoint(tmp_path / "c", save="checkpoint")], epochs, **options)["lr"]
+
+    whole = rates(6)
+    assert rates(2) + rates(6, resume=tmp_path / "c")[2:] == whole and len(set(whole)) == 6
+
+
 def test_lr_callbacks_refuse():
     for arguments, options, error, text in [
         ((3,), {}, TypeError, "LRScheduler: expected a scheduler or a function, got int"),

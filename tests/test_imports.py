@@ -63,7 +63,7 @@ LEVELS = """
     interop.torch interop.onnx
     interop.torch_training
     interop
-    history
+    history passes
     trainer
     sklearn.rows sklearn.documentation
     sklearn.network

@@ -5,6 +5,7 @@ import csv
 import io
 import math
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -158,6 +159,20 @@ def test_fit_gives_a_plateau_schedule_the_loss(validated):
     assert seen == history.history["val_loss" if validated else "loss"]
 
 
+def test_a_trainer_is_pickled_with_its_history(tmp_path):
+    X, y = task()
+    made = trainer()
+    made.save_checkpoint(tmp_path / "new")
+    made.fit(X, y, 2, callbacks=[lambda record: None], rng=0, progress=False)
+    again = pickle.loads(pickle.dumps(made))
+    assert again.history.history == made.history.history and again.optimizer.model is again.model
+    again.save_checkpoint(tmp_path / "c")
+    for path, epochs in ((tmp_path / "c", 2), (tmp_path / "new", 0)):
+        assert fastnn.load_checkpoint(path, model=made.model)["epoch"] == epochs
+    continued = again.fit(X, y, 3, rng=0, resume=tmp_path / "c", progress=False)
+    assert len(continued) == 3 and continued["loss"][:2] == made.history["loss"]
+
+
 def test_fit_refuses():
     X, y = task()
     for arguments, error, text in [
@@ -170,6 +185,16 @@ def test_fit_refuses():
         with pytest.raises(error) as caught:
             trainer().fit(*arguments, progress=False)
         assert str(caught.value) == text
+    for validation, error, text in [
+        ((X,), TypeError, "Trainer.fit: expected validation_data as a pair (X, Y), got tuple of 1"),
+        (X, TypeError, "Trainer.fit: expected validation_data as a pair (X, Y), got ndarray"),
+        ((X, y[:3]), ValueError, "batches: expected X and Y of one length, got 60 and 3 rows"),
+        ((X[:0], y[:0]), ValueError, "Trainer.fit: expected at least one row of validation_data, got none"),
+    ]:
+        made = trainer()
+        with pytest.raises(error) as caught:
+            made.fit(X, y, 1, validation_data=validation, progress=False)
+        assert str(caught.value) == text and not made.optimizer.state
     with pytest.raises(TypeError, match=r"Trainer.fit: expected train_metrics as True or False, got 1"):
         trainer().fit(X, y, 1, progress=False, train_metrics=1)
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
-from time import perf_counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import interrupts
 from .arguments import flag, positive_int
 from .callbacks import Callback, CallbackList
 from .checkpoint.files import Part, restore, write
 from .checkpoint.parts import optional, parts_of, several
-from .data import Batches, batches
+from .data import batches
 from .history import History
 from .optim.lr_scheduler import ReduceLROnPlateau
-from .program import Inference, Step
-from .program.explicit import count_hits, train_epoch
+from .passes import Pass
+from .program import Inference
+from .program.explicit import count_hits
 from .progress import shown
 from .random import generator
 from .serialization import PathLike
@@ -81,6 +79,8 @@ class Trainer:
     (10, True)
     """
 
+    _training: _Training | None = None  # the last call of `fit`
+
     def __init__(
         self, model: Module, criterion: Criterion, optimizer: Optimizer, metrics: Mapping[str, Metric] | None = None
     ) -> None:
@@ -91,7 +91,10 @@ class Trainer:
         self.history = History()
         self.epoch = 0
         self.stop_training = False
-        self._training = _Training(None, generator(), [])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: without the generator, the schedule and the callbacks of the last `fit`."""
+        return {name: value for name, value in vars(self).items() if name != "_training"}
 
     def fit(
         self,
@@ -174,15 +177,17 @@ class Trainer:
         loader = batches(X, Y, batch_size, shuffle, generator(rng), drop_last, sample_weight=sample_weight)
         if len(loader) == 0:
             raise ValueError(f"Trainer.fit: expected at least one batch to train on, got {len(loader.X)} rows")
+        if validation_data is not None:
+            _check_pair(validation_data)
         hooks = CallbackList("Trainer.fit", callbacks)
         self._begin(_Training(schedule, loader.rng, hooks.callbacks), resume)
-        bar = shown(progress, epochs, _rows(loader), self.epoch)
-        train = self._compiled()
+        train = Pass(self, loader, hooks)
+        bar = shown(progress, epochs, train.rows, self.epoch)
         with _mode(self.model, training=True), bar as (on_rows, on_epoch), hooks.training(self):
             while self.epoch < epochs and not self.stop_training:
                 self.epoch += 1
                 hooks.on_epoch_begin(self, self.epoch)
-                record = {"epoch": self.epoch, **self._epoch(train, loader, hooks, on_rows)}
+                record = {"epoch": self.epoch, **train(on_rows)}
                 if train_metrics:
                     record |= self._measured(self.predict(X), np.asarray(Y))
                 if validation_data is not None:
@@ -196,64 +201,12 @@ class Trainer:
                 hooks.on_epoch_end(self, record)
         return self.history
 
-    def _epoch(
-        self, train: Callable[..., Any], loader: Batches, hooks: CallbackList, on_rows: Callable[[int], object]
-    ) -> Record:
-        """One pass over the batches: mean loss, accuracy of class targets, learning rate, seconds."""
-        start, rate = perf_counter(), float(self.optimizer.lr)
-        if loader.sample_weight is not None:
-            loader = _ordered(loader)
-        left = _rows(loader)
-        with interrupts.held() as release:
-
-            def on_steps(steps: int) -> None:
-                nonlocal left
-                done = min(steps * loader.batch_size, left)
-                left -= done
-                on_rows(done)
-                release()
-
-            if hooks.wants_batches:
-                losses, hits, counted = self._batch_by_batch(train, loader, hooks, on_steps)
-            else:
-                losses, hits, counted = train(loader, on_steps)
-        loss = losses.sum()
-        if getattr(self.criterion, "reduction", "mean") != "sum":
-            shares = _shares(loader)[: len(losses)]
-            loss = losses[shares > 0] @ shares[shares > 0] / shares.sum()
-        record = {"loss": float(loss)}
-        if counted:
-            record["accuracy"] = hits / counted
-        return {**record, "lr": rate, "seconds": perf_counter() - start}
-
-    def _batch_by_batch(
-        self, train: Callable[..., Any], loader: Batches, hooks: CallbackList, on_steps: Callable[[int], None]
-    ) -> tuple[np.ndarray, int, int]:
-        """The epoch with a hook after every step, until one stops the training."""
-        losses, hits, counted = [], 0, 0
-        for step, (x, y, *weights) in enumerate(loader, (self.epoch - 1) * len(loader) + 1):
-            batch = Batches(x, y, len(x), sample_weight=weights[0] if weights else None)
-            (loss,), right, rows = train(batch, on_steps)
-            losses.append(loss)
-            hits, counted = hits + right, counted + rows
-            hooks.on_batch_end(self, step, float(loss))
-            if self.stop_training:
-                break
-        return np.array(losses), hits, counted
-
-    def _compiled(self) -> Callable[..., Any]:
-        """What trains on the batches of a loader: a program, or the explicit loop where a part has no compiled form."""
-        parts = self.model, self.criterion, self.optimizer
-        try:
-            return Step(*parts).run_epoch
-        except TypeError:
-            return partial(train_epoch, *parts)
-
     def save_checkpoint(self, path: PathLike) -> None:
         """Write the training as it is after its last whole epoch to a file, for `fit(..., resume=path)`.
 
         The file has the model, the optimiser, the schedule, the random state, the history and the state of the
-        callbacks of the last `fit`, and is written as by `fastnn.save_checkpoint`.
+        callbacks of the last `fit`, and is written as by `fastnn.save_checkpoint`. Where Ctrl-C ended that within an
+        epoch, the model is as it is now, and the epoch is trained from its beginning once more.
 
         Parameters
         ----------
@@ -265,7 +218,8 @@ class Trainer:
         OSError
             If the file cannot be written.
         """
-        write(path, {name: part.state() for name, part in self._parts(self._training).items()})
+        training = self._training or _Training(None, generator(), [])
+        write(path, {name: part.state() for name, part in self._parts(training).items()})
 
     def _begin(self, training: _Training, resume: PathLike | None) -> None:
         """Start at the first epoch, or take everything from a checkpoint and start after its last."""
@@ -366,25 +320,14 @@ def _mode(model: Module, training: bool) -> Iterator[None]:
             module.training = mode
 
 
-def _rows(loader: Batches) -> int:
-    """How many rows an epoch trains on."""
-    return min(len(loader) * loader.batch_size, len(loader.X))
-
-
-def _ordered(loader: Batches) -> Batches:
-    """The batches of one pass, in an order that is drawn now."""
-    drop_last, weights = loader.drop_last, loader.sample_weight
-    order = loader.next_order()
-    return Batches(loader.X, loader.Y, loader.batch_size, drop_last=drop_last, order=order, sample_weight=weights)
-
-
-def _shares(loader: Batches) -> np.ndarray:
-    """The rows of every batch of a pass, or the sum of their weights."""
-    starts = loader.batch_size * np.arange(len(loader))
-    if loader.sample_weight is None:
-        return np.minimum(loader.batch_size, len(loader.X) - starts)
-    weights = loader.sample_weight if loader.order is None else loader.sample_weight[loader.order]
-    return np.add.reduceat(weights[: _rows(loader)], starts)
+def _check_pair(validation_data: Any) -> None:
+    """Raise before the training what validation would raise after the first epoch."""
+    if not isinstance(validation_data, Sequence) or len(validation_data) != 2:
+        size = f" of {len(validation_data)}" if isinstance(validation_data, Sequence) else ""
+        got = f"{type(validation_data).__name__}{size}"
+        raise TypeError(f"Trainer.fit: expected validation_data as a pair (X, Y), got {got}")
+    if len(batches(*validation_data)) == 0:
+        raise ValueError("Trainer.fit: expected at least one row of validation_data, got none")
 
 
 def _checked(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
