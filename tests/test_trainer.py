@@ -15,6 +15,7 @@ import pytest
 
 import fastnn
 from fastnn import History, Trainer, data, nn, optim
+from fastnn.interrupts import Interrupts
 from fastnn.program.explicit import train_step
 
 
@@ -363,6 +364,25 @@ def test_ctrl_c_in_a_compiled_epoch_leaves_whole_steps(ctrl_c):
         fastnn.compile(plain.model, plain.criterion, plain.optimizer)(x, y)
     for name, array in plain.model.state_dict().items():
         np.testing.assert_array_equal(made.model.state_dict()[name], array)
+
+
+def test_ctrl_c_between_epochs_does_not_wait(ctrl_c):
+    passed = []
+
+    def press(record):
+        ctrl_c()
+        for _ in range(1000):
+            passed.append(record["epoch"])
+
+    assert interrupted(trainer(), [press]) == 1 and len(passed) < 1000
+
+
+def test_ctrl_c_after_the_last_step_of_a_pass_is_not_lost(ctrl_c):
+    passed = []
+    with Interrupts().caught() as interrupts, pytest.raises(KeyboardInterrupt), interrupts.held():
+        ctrl_c()
+        passed.extend([1] * 1000)
+    assert len(passed) == 1000
 
 
 def test_ctrl_c_twice_does_not_wait(ctrl_c):

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from . import interrupts
 from .callbacks import CallbackList
 from .data import Batches
+from .interrupts import Interrupts
 from .program import Step
 from .program.explicit import train_epoch
 
@@ -25,8 +25,8 @@ class Pass:
         How many rows it trains on.
     """
 
-    def __init__(self, trainer: Any, loader: Batches, hooks: CallbackList) -> None:
-        self._trainer, self._loader, self._hooks = trainer, loader, hooks
+    def __init__(self, trainer: Any, loader: Batches, hooks: CallbackList, interrupts: Interrupts) -> None:
+        self._trainer, self._loader, self._hooks, self._interrupts = trainer, loader, hooks, interrupts
         self.rows = min(len(loader) * loader.batch_size, len(loader.X))
         parts = trainer.model, trainer.criterion, trainer.optimizer
         self._train: Callable[..., Any]
@@ -39,16 +39,16 @@ class Pass:
         """Mean loss, accuracy of class targets, learning rate, seconds; `on_rows` hears now and then how many more."""
         start, rate = perf_counter(), float(self._trainer.optimizer.lr)
         loader = self._loader if self._loader.sample_weight is None else _ordered(self._loader)
-        with interrupts.held() as release:
-            left = self.rows
+        left = self.rows
 
-            def on_steps(steps: int) -> None:
-                nonlocal left
-                done = min(steps * loader.batch_size, left)
-                left -= done
-                on_rows(done)
-                release()
+        def on_steps(steps: int) -> None:
+            nonlocal left
+            done = min(steps * loader.batch_size, left)
+            left -= done
+            on_rows(done)
+            self._interrupts.release()
 
+        with self._interrupts.held():
             train = self._batch_by_batch if self._hooks.wants_batches else self._train
             losses, hits, counted = train(loader, on_steps)
         loss = losses.sum()

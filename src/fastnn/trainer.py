@@ -14,6 +14,7 @@ from .checkpoint.files import Part, restore, write
 from .checkpoint.parts import optional, parts_of, several
 from .data import batches
 from .history import History
+from .interrupts import Interrupts
 from .optim.lr_scheduler import ReduceLROnPlateau
 from .passes import Pass
 from .program import Inference
@@ -181,9 +182,11 @@ class Trainer:
             _check_pair(validation_data)
         hooks = CallbackList("Trainer.fit", callbacks)
         self._begin(_Training(schedule, loader.rng, hooks.callbacks), resume)
-        train = Pass(self, loader, hooks)
+        interrupts = Interrupts()
+        train = Pass(self, loader, hooks, interrupts)
         bar = shown(progress, epochs, train.rows, self.epoch)
-        with _mode(self.model, training=True), bar as (on_rows, on_epoch), hooks.training(self):
+        training = _mode(self.model, training=True)
+        with interrupts.caught(), training, bar as (on_rows, on_epoch), hooks.training(self):
             while self.epoch < epochs and not self.stop_training:
                 self.epoch += 1
                 hooks.on_epoch_begin(self, self.epoch)
