@@ -131,7 +131,13 @@ def test_batch_hooks_are_seen_however_they_are_given():
     assert not CallbackList("", [LRScheduler(lr_scheduler.StepLR, step_size=1)]).wants_batches
     assert CallbackList("", [Diary(), BatchDiary()]).wants_batches
     assert CallbackList("", [LambdaCallback(on_batch_end=print)]).wants_batches
-    assert CallbackList("", [LRScheduler(lr_scheduler.StepLR, "batch", step_size=1)]).wants_batches
+    by_batch = LRScheduler(lr_scheduler.StepLR, "batch", step_size=1)
+    assert CallbackList("", [by_batch]).wants_batches
+    CallbackList("MLP", [Diary(), print], batches=False)
+    with pytest.raises(TypeError) as caught:
+        CallbackList("MLP", [Diary(), by_batch], batches=False)
+    expected = "MLP: expected callbacks without on_batch_end, which Trainer alone calls, got LRScheduler"
+    assert str(caught.value) == expected
 
 
 @pytest.mark.parametrize("hook", ["train_begin", "epoch_begin", "batch_end", "epoch_end", "checkpoint"])

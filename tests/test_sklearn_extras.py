@@ -251,6 +251,10 @@ def test_what_is_no_callback_is_said():
         MLPClassifier(**SHORT, callbacks=[3]).fit(X, Y)
     with pytest.raises(ValueError, match="callbacks"):
         MLPClassifier(**SHORT, callbacks=print).fit(X, Y)
+    stepping = callbacks.LambdaCallback(on_batch_end=print)
+    for solver in ("adam", "lbfgs"):
+        with pytest.raises(TypeError, match="MLPClassifier: expected callbacks without on_batch_end"):
+            MLPClassifier(**{**SHORT, "solver": solver}, callbacks=[stepping]).fit(X, Y)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

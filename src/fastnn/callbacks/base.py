@@ -12,9 +12,9 @@ Record = dict[str, Any]  # what an epoch gave: its number from 1 as "epoch", the
 class Callback:
     """Base class of callbacks: hooks that do nothing.
 
-    `Trainer.fit` calls them; the estimators of `fastnn.sklearn` call `on_train_begin`, `on_epoch_end` and
-    `on_train_end`, with the estimator in place of the trainer. Both have `model`, `optimizer` and `stop_training`; a
-    hook that sets `trainer.stop_training = True` ends the training after the epoch, or after the batch.
+    `Trainer.fit` calls them. So do the estimators of `fastnn.sklearn`, all but `on_batch_end`, with the estimator in
+    place of the trainer. Both have `model`, `optimizer` and `stop_training`; a hook that sets
+    `trainer.stop_training = True` ends the training after the epoch, or after the batch.
 
     Notes
     -----
@@ -111,6 +111,8 @@ class CallbackList:
         Who was given them, for errors.
     callbacks : iterable of Callback or callable
         A plain callable is called with the record of every epoch.
+    batches : bool
+        Whether the training calls `on_batch_end`.
 
     Attributes
     ----------
@@ -122,7 +124,7 @@ class CallbackList:
     Raises
     ------
     TypeError
-        An entry is neither, or is a class.
+        An entry is neither, or is a class, or has a hook that is not called.
 
     Examples
     --------
@@ -136,7 +138,9 @@ class CallbackList:
     [{'epoch': 1, 'loss': 0.5}]
     """
 
-    def __init__(self, where: str, callbacks: Iterable[Callback | Callable[[Record], object]] = ()) -> None:
+    def __init__(
+        self, where: str, callbacks: Iterable[Callback | Callable[[Record], object]] = (), batches: bool = True
+    ) -> None:
         if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
             raise TypeError(f"{where}: expected callbacks as a list, got {type(callbacks).__name__}")
         self.callbacks = [_as_callback(where, entry) for entry in callbacks]
@@ -147,6 +151,9 @@ class CallbackList:
             if getattr(callback.on_batch_end, "__func__", callback.on_batch_end) is not nothing
         ]
         self.wants_batches = bool(self._of_batches)
+        if self.wants_batches and not batches:
+            got = type(self._of_batches[0]).__name__
+            raise TypeError(f"{where}: expected callbacks without on_batch_end, which Trainer alone calls, got {got}")
 
     @contextlib.contextmanager
     def training(self, trainer: Any) -> Iterator[None]:

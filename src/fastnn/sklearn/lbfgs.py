@@ -74,7 +74,7 @@ def fit(estimator: Any, X: Any, y: Array, weights: Array | None) -> None:
     objective = Objective(estimator, X, y, weights)
     arrays = [*estimator.coefs_, *estimator.intercepts_]
     start = np.concatenate([array.ravel() for array in arrays]).astype(np.float64)
-    hooks = CallbackList(type(estimator).__name__, estimator.callbacks or ())
+    hooks = CallbackList(type(estimator).__name__, estimator.callbacks or (), batches=False)
     before = perf_counter()
 
     def on_iteration(intermediate_result: Any) -> None:

@@ -113,7 +113,7 @@ def fit(estimator: Any, network: Network, X: Any, y: Array, weights: Array | Non
     batches = Batches(X, y, weights, chosen, _batch_size(estimator, rows), bool(estimator.batch_norm))
     epoch_loss = _Loss(estimator, network, batches)
     where = type(estimator).__name__
-    hooks = CallbackList(where, estimator.callbacks or ())
+    hooks = CallbackList(where, estimator.callbacks or (), batches=False)
     epochs = 1 if incremental else estimator.max_iter
     order: Array | None = None
     estimator.n_iter_ = 0
