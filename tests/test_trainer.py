@@ -4,7 +4,6 @@ import builtins
 import csv
 import io
 import math
-import os
 import pickle
 import signal
 import sys
@@ -300,7 +299,7 @@ def test_metrics_refuse():
 def ctrl_c():
     """Python's own handler, whatever the run was started with."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+    yield lambda: signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     signal.signal(signal.SIGINT, before)
 
