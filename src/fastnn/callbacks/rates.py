@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..arguments import choice
+from ..arguments import choice, number
 from ..optim import lr_scheduler
 from .base import Callback, Record
 from .monitors import direction, monitored
@@ -60,7 +60,6 @@ class LRScheduler(Callback):
         self.every, self.monitor = choice(where, "every", every, ("epoch", "batch")), monitor
         self._make: Any = schedule if isinstance(schedule, type) else None
         self._function: Any = None
-        self._begins = False  # whether there is a call of `on_epoch_begin`
         self._arguments = arguments
         self._loaded: Mapping[str, Any] | None = None
         self.schedule: Any = None  # the scheduler, once there is one
@@ -78,10 +77,7 @@ class LRScheduler(Callback):
             self.on_batch_end = self._after_batch  # type: ignore[method-assign]
 
     def on_train_begin(self, trainer: Any) -> None:
-        if self._function is not None:
-            self._begins = False
-            self._set(trainer, getattr(trainer, "epoch", 0) + 1)
-        elif self._make is not None:
+        if self._make is not None:
             self._build(trainer.optimizer)
 
     def _build(self, optimizer: Any) -> None:
@@ -93,24 +89,14 @@ class LRScheduler(Callback):
             vars(optimizer).update(kept)
             self._loaded = None
 
-    def _set(self, trainer: Any, epoch: int) -> None:
-        lr = self._function(epoch)
-        if not isinstance(lr, (int, float)) or not 0 <= lr < float("inf"):
-            raise ValueError(f"LRScheduler: expected the function to give a learning rate from 0, got {lr!r}")
-        trainer.optimizer.lr = float(lr)
-
     def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
         if self._function is not None:
-            self._begins = True
-            self._set(trainer, epoch)
+            trainer.optimizer.lr = number("LRScheduler", "lr of the function", self._function(epoch), low=0)
 
     def on_epoch_end(self, trainer: Any, record: Record) -> None:
-        if self._function is not None:
-            if not self._begins:
-                self._set(trainer, int(record["epoch"]) + 1)
-        elif isinstance(self.schedule, lr_scheduler.ReduceLROnPlateau):
+        if isinstance(self.schedule, lr_scheduler.ReduceLROnPlateau):
             self.schedule.step(monitored(type(self).__name__, self.monitor, record))
-        elif self.every == "epoch":
+        elif self.schedule is not None and self.every == "epoch":
             self.schedule.step()
 
     def _after_batch(self, trainer: Any, step: int, loss: float) -> None:
