@@ -343,6 +343,9 @@ def test_a_checkpoint_has_the_state_of_callbacks_that_come_later(tmp_path):
     assert resumed.history == history.history and stopping.stopped_epoch == len(history)
     for name, array in made.model.state_dict().items():  # the best model of both
         np.testing.assert_array_equal(again.model.state_dict()[name], array)
+    patient = EarlyStopping(patience=5)
+    assert len(fit(trainer(lr=0.5), [patient], len(history) + 1, resume=tmp_path / "c")) == len(history) + 1
+    assert patient.stopped_epoch == 0
     callbacks[0].on_train_begin(again)
     assert callbacks[0].last_path == str(tmp_path / "c")  # of a training that goes on
 

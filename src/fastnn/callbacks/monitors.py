@@ -146,8 +146,10 @@ class EarlyStopping(Monitor):
 
     def on_train_begin(self, trainer: Any) -> None:
         super().on_train_begin(trainer)
-        if self.stopped_epoch:
+        if self.stopped_epoch and self.wait >= self.patience:
             trainer.stop_training = True
+        else:  # also where a training that was stopped goes on with more patience
+            self.stopped_epoch = 0
 
     def on_epoch_end(self, trainer: Any, record: Record) -> None:
         if self._improves(record):
