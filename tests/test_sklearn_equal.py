@@ -153,13 +153,14 @@ def test_lbfgs(task, activation, weighted):
     assert_equal(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("least", "batch"), [(0.5, 32), (2.4, 32), (2.4, 110)])  # 62 or 2 % are not zero
 @pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array])
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "several outputs"])
-def test_sparse_rows(task, solver, form):
-    rows = form(X * (np.abs(X) > 0.5))
+def test_sparse_rows(task, solver, form, least, batch):
+    rows = form(X * (np.abs(X) > least))
     early = {"early_stopping": True} if form is sparse.csr_array and solver != "lbfgs" else {}
-    ours, theirs = fit_both(task, WEIGHTS, rows=rows, solver=solver, batch_size=32, **early)
+    ours, theirs = fit_both(task, WEIGHTS, rows=rows, solver=solver, batch_size=batch, **early)
     assert_equal(ours, theirs, rows, rtol=1e-6, atol=1e-7)
 
 

@@ -104,6 +104,8 @@ class BaseMLP(BaseEstimator):
         with self._threads():
             network = self._network_to_train(rng)
             if self.solver == "lbfgs":
+                for name in ("_stochastic", "_resume"):
+                    self.__dict__.pop(name, None)
                 lbfgs.fit(self, X, y, weights)
             else:
                 self._prepare_stochastic(network, incremental)

@@ -119,7 +119,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : array-like or sparse matrix, shape (n_samples, n_features)
-            Sparse data are made dense batch by batch.
+            Sparse data are never made dense as a whole.
         y : array-like, shape (n_samples,), or 0 and 1 of shape (n_samples, n_classes)
             One class a row, or any number of labels a row.
         sample_weight : array-like, shape (n_samples,), optional

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ..callbacks import CallbackList
 from ..progress import shown
 from .network import CRITERIONS, Network
-from .rows import blocks, dense
+from .rows import blocks, dense, is_thin
 
 Array = np.ndarray
 
@@ -53,9 +53,10 @@ class Objective:
     def __call__(self, vector: Array) -> tuple[float, Array]:
         self.vector[...] = vector
         self.gradient.fill(0)
-        model, loss = self.network.model, 0.0
+        thin, loss = is_thin(self.X), 0.0
+        model = self.network.thin_model if thin else self.network.model
         for block in blocks(self.X.shape[0], self.width):
-            x, y = dense(self.X, block).astype(np.float64, copy=False), self.y[block]
+            x, y = (self.X[block] if thin else dense(self.X, block)).astype(np.float64, copy=False), self.y[block]
             y = y if y.dtype.kind in "iu" else y.astype(np.float64, copy=False)
             weights = None if self.weights is None else self.weights[block]
             output = model.forward(x)

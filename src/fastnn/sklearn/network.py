@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import backend, nn
 from ..program import Inference
-from .rows import blocks, dense, is_sparse
+from .rows import blocks, dense, is_sparse, is_thin
 
 Array = np.ndarray
 
@@ -37,6 +37,36 @@ CRITERIONS: dict[str, Callable[[str], nn.Criterion]] = {  # by the activation of
 }
 
 
+class ThinLinear(nn.Module):
+    """A linear layer for rows of a CSR matrix of which few elements are not zero: its products take these alone.
+
+    Parameters
+    ----------
+    linear : Linear
+        Whose parameters and gradients these are.
+    """
+
+    param_names = ("weight", "bias")
+
+    def __init__(self, linear: nn.Linear) -> None:
+        self._of = (linear,)  # in a tuple it is no child
+
+    weight = property(lambda self: self._of[0].weight)
+    bias = property(lambda self: self._of[0].bias)
+    grad_weight = property(lambda self: self._of[0].grad_weight)
+    grad_bias = property(lambda self: self._of[0].grad_bias)
+
+    def update_output(self, input: Any) -> Array:
+        output: Array = input @ self.weight.T
+        output += self.bias
+        return output
+
+    def acc_grad_params(self, input: Any, grad_output: Array) -> None:
+        linear = self._of[0]
+        linear.grad_weight.T[...] += input.T @ grad_output
+        linear.grad_bias += grad_output.sum(axis=0)
+
+
 class Network:
     """Layers whose weights are views of an estimator's arrays.
 
@@ -55,6 +85,8 @@ class Network:
     ----------
     model : Sequential
         From the rows to what the activation of the output takes.
+    thin_model : Sequential
+        The same of the rows of a sparse matrix, with the same arrays, in Python.
     """
 
     def __init__(
@@ -82,6 +114,9 @@ class Network:
         self.model = nn.Sequential(*layers, self.linears[-1])
         output = [OUTPUTS[out_activation]()] if out_activation in OUTPUTS else []
         self._infer = Inference(nn.Sequential(*self.model, *output))
+        thin, rest = ThinLinear(self.linears[0]), self.model[1:]
+        self.thin_model = nn.Sequential(thin, *rest)
+        self._thin, self._infer_rest = thin, Inference(nn.Sequential(*rest, *output))
 
     def consists_of(self, activations: Sequence[str], dropouts: Sequence[nn.Dropout]) -> bool:
         """Whether these are its layers, so that no other network is needed."""
@@ -98,15 +133,18 @@ class Network:
 
     def output(self, X: Any) -> Array:
         """The activation of the output at all rows of X, dense or sparse: shape (rows, n_outputs)."""
-        if is_sparse(X):
+        if is_thin(X):
+            width = len(self.linears[0].weight)
+            parts = [self._infer_rest(self._thin.update_output(X[block])) for block in blocks(X.shape[0], width)]
+        elif is_sparse(X):
             parts = [self._dense_output(dense(X, block)) for block in blocks(X.shape[0], X.shape[1])]
-            return parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return self._dense_output(np.asarray(X))
+        else:
+            parts = [self._dense_output(np.asarray(X))]
+        output = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.exp(output, out=output) if self.out_activation == "exp" else output
 
     def _dense_output(self, X: Array) -> Array:
-        weight = self.linears[0].weight
-        output = self._infer(X.astype(np.result_type(X, weight), copy=False))
-        return np.exp(output, out=output) if self.out_activation == "exp" else output
+        return self._infer(X.astype(np.result_type(X, self.linears[0].weight), copy=False))
 
 
 def linear(coef: Array, intercept: Array) -> nn.Linear:

@@ -116,7 +116,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Parameters
         ----------
         X : array-like or sparse matrix, shape (n_samples, n_features)
-            Sparse data are made dense batch by batch.
+            Sparse data are never made dense as a whole.
         y : array-like, shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like, shape (n_samples,), optional

@@ -8,14 +8,24 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ..interrupts import held
+from ..nn import Module
 from ..program import Step
+from ..program.explicit import train_step
 
 Array = np.ndarray
+THIN = 32  # a dense product does about so many elements in the time that SciPy takes for one of a sparse one
+THIN_BATCH = 100  # rows: compiled steps, which make and use a gradient at once, are faster on fewer dense ones
 BLOCK = 1 << 19  # elements of the dense copy of a block of a sparse matrix: 4 MB in float64
 
 
 def is_sparse(X: Any) -> bool:
     return bool(sparse.issparse(X))
+
+
+def is_thin(X: Any) -> bool:
+    """Whether X is a sparse matrix with so few elements that products of these alone are faster than dense ones."""
+    return is_sparse(X) and X.nnz * THIN <= X.shape[0] * X.shape[1]
 
 
 def blocks(rows: int, columns: int, multiple: int = 1) -> Iterator[slice]:
@@ -64,8 +74,11 @@ class Batches:
         self.sizes = np.diff(self.starts, append=self.rows)
         self._gaps = weights is not None and not weights.all()
 
-    def train(self, step: Step, order: Array | None) -> tuple[Array, Array]:
-        """Train on the rows in an order: of each batch the loss, and the part of it that is the penalty."""
+    def train(self, step: Step, thin_model: Module, order: Array | None) -> tuple[Array, Array]:
+        """Train on the rows in an order: of each batch the loss, and the part of it that is the penalty.
+
+        `thin_model` is the step's model for a sparse matrix.
+        """
         numbers = self._numbers(order)
         if self._gaps and not self.sums(self.weights, order).all():
             raise ValueError("sample_weight: expected a weight above 0 in each batch, got a batch without")
@@ -73,6 +86,8 @@ class Batches:
             losses = step.epoch(self.X, self.y, self.batch_size, False, drop_last=self._drop_last, order=numbers,
                                 sample_weight=self.weights)  # fmt: skip
             return losses, step.penalties
+        if self.batch_size >= THIN_BATCH and is_thin(self.X):
+            return self._train_thin(step, thin_model, numbers)
         parts = []
         for block in blocks(self.rows, self.X.shape[1], self.batch_size):
             rows = block if numbers is None else numbers[block]
@@ -80,6 +95,20 @@ class Batches:
             losses = step.epoch(dense(self.X, rows), self.y[rows], self.batch_size, False, sample_weight=weights)
             parts.append((losses, step.penalties))
         losses, penalties = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return losses, penalties
+
+    def _train_thin(self, step: Step, model: Module, numbers: Array | None) -> tuple[Array, Array]:
+        """The same with a step in Python, whose first layer takes the rows as they are."""
+        losses, penalties = np.zeros((2, len(self.starts)))
+        with held() as release:
+            for index, start in enumerate(self.starts):
+                block = slice(start, min(start + self.batch_size, self.rows))
+                rows = block if numbers is None else numbers[block]
+                weights = None if self.weights is None else self.weights[rows]
+                losses[index], penalties[index], _ = train_step(
+                    model, step.criterion, step.optimizer, self.X[rows], self.y[rows], weights
+                )
+                release()
         return losses, penalties
 
     def _numbers(self, order: Array | None) -> Array | None:

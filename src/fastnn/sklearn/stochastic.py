@@ -37,12 +37,13 @@ class Stochastic:
     def __init__(self, estimator: Any, network: Network) -> None:
         self.optimizer = _optimizer(estimator, network)
         self.step = Step(network.model, CRITERIONS[network.out_activation]("batchmean"), self.optimizer)
+        self._thin_model = network.thin_model
         self._rate = self.optimizer.lr  # that the momentum buffers go with
 
     def train(self, batches: Batches, order: Array | None) -> tuple[Array, Array]:
         """An epoch: of each batch the loss, and the part of it that is the penalty."""
         self._rescale()
-        return batches.train(self.step, order)
+        return batches.train(self.step, self._thin_model, order)
 
     def _rescale(self) -> None:
         """Let the velocity, which is -rate times the momentum buffer, be what it was when the rate has changed."""
