@@ -66,7 +66,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     True
     """,
         "val_accuracy",
-        "softmax' for several classes, 'logistic' for two and for several labels a row",
+        "'softmax' for several classes, 'logistic' for two and for several labels a row",
     )
 
     _parameter_constraints = {  # noqa: RUF012 (scikit-learn's name and form)
@@ -74,6 +74,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
     _score_name = "val_accuracy"
+    loss = "log_loss"
 
     def __init__(
         self,

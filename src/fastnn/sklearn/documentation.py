@@ -93,7 +93,7 @@ feature_names_in_ : ndarray of str, shape (n_features_in_,)
 n_layers_, n_outputs_ : int
     Layers including input and output; neurons of the output.
 out_activation_ : str
-    '{out_activations}'.
+    {out_activations}.
 batch_norms_ : list of BatchNorm1d
     With `batch_norm`.
 model : Sequential

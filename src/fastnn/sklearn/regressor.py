@@ -63,7 +63,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     True
     """,
         "val_r2",
-        "identity', or 'exp' with the Poisson loss",
+        "'identity', or 'exp' with the Poisson loss",
     )
 
     _parameter_constraints = {  # noqa: RUF012 (scikit-learn's name and form)
