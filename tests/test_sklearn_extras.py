@@ -435,6 +435,20 @@ def test_sparse_rows_are_never_dense_as_a_whole():
     assert peak < 60e6
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_rows_of_few_elements_stay_sparse(solver, monkeypatch):
+    def dense(*arguments):
+        raise AssertionError("dense rows")
+
+    for module in ("rows", "network", "lbfgs"):
+        monkeypatch.setattr(f"fastnn.sklearn.{module}.dense", dense)
+    rows = sparse.random(400, 100, density=0.02, format="csc", random_state=0)
+    estimator = MLPClassifier((8,), solver=solver, max_iter=2).fit(rows, np.arange(400) % 3)
+    assert estimator.predict(rows).shape == (400,)
+    with pytest.raises(AssertionError, match="dense rows"):
+        estimator.predict(sparse.csr_matrix(rows.toarray() + 1))
+
+
 @pytest.mark.parametrize("task", ["labels", "two classes", "numbers"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_epochs_are_native_calls(task, weighted, core, monkeypatch):
