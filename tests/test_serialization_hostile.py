@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import fastnn
 from fastnn import nn, serialization
-from fastnn.serialization import ARCHITECTURE, save_tensors
+from fastnn.serialization import ARCHITECTURE
 
 HELD = 1 << 24  # bytes that loading any of these small files may take; parameters that are not there may be a million
 
@@ -63,15 +63,14 @@ def replaced(value, path, by):
     return value
 
 
-def load(path, text, tensors=STATE):
-    """The model, or None after an error, which has to be one short line with the name of the file."""
-    save_tensors(tensors, path, {ARCHITECTURE: text})
+def load(text, tensors=STATE):
+    """The model of a file with this architecture, or None after an error, which has to be one short line."""
     tracemalloc.start()
     try:
-        return fastnn.load(path)
+        return serialization.build(tensors, {ARCHITECTURE: text}, "file")
     except ValueError as error:
         line = str(error)
-        assert line.startswith(f"{path}: expected ") and line.isprintable() and len(line) < 700 + len(str(path))
+        assert line.startswith("file: expected ") and line.isprintable() and len(line) < 700
         return None
     finally:
         _, peak = tracemalloc.get_traced_memory()
@@ -79,36 +78,35 @@ def load(path, text, tensors=STATE):
         assert peak < HELD
 
 
-@settings(max_examples=300)
+@settings(max_examples=1000)
 @given(path=st.sampled_from(list(places(CONFIG))), by=VALUES)
-def test_any_value_in_the_place_of_any_other(tmp_path_factory, path, by):
-    loaded = load(tmp_path_factory.mktemp("hostile") / "m", json.dumps(replaced(CONFIG, path, by)))
+def test_any_value_in_the_place_of_any_other(path, by):
+    loaded = load(json.dumps(replaced(CONFIG, path, by)))
     if loaded is not None:
         assert list(loaded.state_dict()) == list(STATE)
 
 
-@settings(max_examples=200)
+@settings(max_examples=500)
 @given(st.dictionaries(NAMES, VALUES, max_size=4), st.sampled_from(sorted({row.name for row in LAYERS})))
-def test_any_arguments_of_any_layer(tmp_path_factory, arguments, name):
-    path = tmp_path_factory.mktemp("hostile") / "m"
-    load(path, json.dumps({**arguments, "type": name}), {})
-    load(path, json.dumps({"type": "Sequential", "modules": [{**arguments, "type": name}]}), {})
+def test_any_arguments_of_any_layer(arguments, name):
+    load(json.dumps({**arguments, "type": name}), {})
+    load(json.dumps({"type": "Sequential", "modules": [{**arguments, "type": name}]}), {})
 
 
-def test_every_changed_letter_of_the_architecture(tmp_path):
+def test_every_changed_letter_of_the_architecture():
     text, kept = json.dumps(CONFIG), 0
     for place in range(len(text)):
         for letter in {"", "0", "9", '"', "}", "]", ",", "\0", "é"} - {text[place]}:
-            kept += load(tmp_path / "m", text[:place] + letter + text[place + 1 :]) is not None
+            kept += load(text[:place] + letter + text[place + 1 :]) is not None
     assert kept > 0  # another slope or another p is a model too
 
 
 @pytest.mark.parametrize("depth", [10, 100, 300, 900, 5000, 100_000])
-def test_nesting_of_every_depth(tmp_path, depth):
+def test_nesting_of_every_depth(depth):
     text = '{"type":"Sequential","modules":[' * depth + '{"type":"ReLU"}' + "]}" * depth
-    loaded = load(tmp_path / "m", text, {})
+    loaded = load(text, {})
     assert loaded is not None if depth <= 100 else True
-    load(tmp_path / "m", '{"type":"Sequential","modules":[],"bias":' + "[" * depth + "]" * depth + "}", {})
+    load('{"type":"Sequential","modules":[],"bias":' + "[" * depth + "]" * depth + "}", {})
 
 
 @pytest.mark.parametrize(
@@ -119,16 +117,18 @@ def test_nesting_of_every_depth(tmp_path, depth):
         {"type": "BatchNorm1d", "num_features": 1 << 40, "affine": False},
         {"type": "ChannelwiseScale", "num_features": 1 << 62},
         {"type": "Linear", "in_features": 1000, "out_features": 1000, "modules": []},
+        {"type": "LeakyReLU", "negative_slope": 10**400},
+        {"type": "Linear", "in_features": 1, "out_features": 1, "dtype": "("},
     ],
 )
-def test_sizes_that_the_file_does_not_hold(tmp_path, layer):
-    assert load(tmp_path / "m", json.dumps({"type": "Sequential", "modules": [layer, layer]}), {}) is None
+def test_sizes_and_values_that_no_layer_has(layer):
+    assert load(json.dumps({"type": "Sequential", "modules": [layer, layer]}), {}) is None
 
 
 @pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", "x" * 10_000, "0.weight\u2028"])
-def test_names_of_tensors_do_not_break_the_line(tmp_path, name):
-    assert load(tmp_path / "m", json.dumps(CONFIG), {**STATE, name: np.ones(1)}) is None
-    assert load(tmp_path / "m", json.dumps({"type": name}), {}) is None
+def test_names_of_tensors_do_not_break_the_line(name):
+    assert load(json.dumps(CONFIG), {**STATE, name: np.ones(1)}) is None
+    assert load(json.dumps({"type": name}), {}) is None
 
 
 def test_a_module_saves_itself(tmp_path):
