@@ -2,6 +2,7 @@
 
 import copy
 import sys
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -153,6 +154,17 @@ def test_a_trained_twin_trains_on(torch):
     assert not torch.equal(twin[0].weight, before)
     x = np.ones((5, 4), np.float32)
     same_outputs(torch, from_torch(twin), twin, x)
+
+
+def test_names_of_layers_become_numbers_and_parameters_of_two_layers_are_copied(torch):
+    first, second = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+    second.weight = first.weight
+    twin = torch.nn.Sequential(OrderedDict(first=first, act=torch.nn.Tanh(), second=second))
+    model = from_torch(twin)
+    assert [name for name, _ in model.named_parameters()] == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert not np.may_share_memory(model[0].weight, model[2].weight)
+    x = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
+    np.testing.assert_allclose(model.forward(x), twin(tensor(torch, x)).detach().numpy(), atol=1e-6)
 
 
 def test_layers_used_twice_stay_one(torch):

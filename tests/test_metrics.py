@@ -122,6 +122,18 @@ def test_of_equal_scores_the_first_is_the_higher_and_nan_is_never():
     assert metrics.top_k_accuracy(truth, flat, 1) == metrics.accuracy(truth, flat) == 0.25
 
 
+def test_columns_of_tables():
+    """Strings and numbers as objects, NumPy's own strings, and a column of single scores with a threshold."""
+    for kind in (object, np.dtypes.StringDType(), np.str_):
+        truth = np.array(["a", "b", "b"], kind)
+        assert metrics.accuracy(truth, ["a", "b", "a"]) == metrics.accuracy(["a", "b", "a"], truth) == 2 / 3
+    assert metrics.accuracy(np.array([0, 1, 1], object), [0, 1, 0]) == 2 / 3
+    for mixed in (["a", 1], [None, 1], [{}, 1]):
+        with pytest.raises(TypeError, match=r"^accuracy: expected y_true of numbers or strings, got dtype object$"):
+            metrics.accuracy(np.array(mixed, object), [0, 1])
+    assert metrics.accuracy([0, 1, 1], np.array([[-0.5], [2.0], [-1.0]]) > 0) == 2 / 3
+
+
 def test_accuracy_is_that_of_the_trainer():
     X, y = fastnn.data.load_digits()
     model = fastnn.nn.Sequential(fastnn.nn.Linear(64, 10, rng=0))
@@ -215,7 +227,8 @@ EYE = np.eye(3)
         (
             lambda m: m.accuracy([0], [[0.7]]),
             ValueError,
-            "accuracy: expected y_pred of labels (N,) or of rows (N, C), got shape (1, 1)",
+            "accuracy: expected y_pred of labels (N,) or of rows (N, C), got shape (1, 1); "
+            "compare single scores with a threshold first",
         ),
         (
             lambda m: m.accuracy([None], [0]),

@@ -77,8 +77,9 @@ def from_torch(source: Any, model: nn.Module | None = None, strict: bool = True)
 
     Notes
     -----
-    Whether PyTorch trains a parameter (`requires_grad`) is not kept. A layer that is used twice is one layer here too;
-    a parameter that two layers share is copied into both.
+    Layers of a `Sequential` are numbered, whatever their names in PyTorch. Whether PyTorch trains a parameter
+    (`requires_grad`) is not kept. A layer that is used twice is one layer here too; a parameter that two layers share
+    is copied into both.
 
     Examples
     --------

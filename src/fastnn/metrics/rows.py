@@ -42,7 +42,7 @@ def within_classes(where: str, name: str, labels: Array, width: int | None) -> N
 def as_labels(where: str, name: str, value: Any) -> tuple[Array, int | None]:
     """Labels (N,), and the number of columns if they came as rows."""
     array = np.asarray(value)
-    if array.dtype.kind == "O":
+    if array.dtype.kind in "OT":
         array = _of_objects(where, name, array)
     if array.dtype.kind == "U" and array.ndim == 1:
         return _some(where, name, array), None
@@ -54,7 +54,8 @@ def as_labels(where: str, name: str, value: Any) -> tuple[Array, int | None]:
     if array.ndim == 2 and array.shape[1] == 1 and array.dtype.kind != "f":
         array = array[:, 0]
     if array.ndim != 1:
-        raise ValueError(f"{where}: expected {name} of labels (N,) or of rows (N, C), got shape {array.shape}")
+        hint = "; compare single scores with a threshold first" if array.shape[1:] == (1,) else ""
+        raise ValueError(f"{where}: expected {name} of labels (N,) or of rows (N, C), got shape {array.shape}{hint}")
     if array.dtype.kind == "f":
         whole = array == np.floor(array)
         if not whole.all() or not np.isfinite(array).all():
@@ -66,10 +67,12 @@ def as_labels(where: str, name: str, value: Any) -> tuple[Array, int | None]:
 
 
 def _of_objects(where: str, name: str, array: Array) -> Array:
-    """An array of strings, such as a column of a table, as NumPy's own; other objects are refused."""
-    if not all(isinstance(item, str) for item in array.flat):
-        raise TypeError(f"{where}: expected {name} of numbers or strings, got dtype object")
-    return array.astype(np.str_)
+    """Strings or numbers as objects, such as a column of a table, as NumPy's own; other objects are refused."""
+    texts = sum(isinstance(item, str) for item in array.flat)
+    plain = np.array(array.tolist()) if texts in (0, array.size) else array
+    if plain.dtype.kind not in "biufU":
+        raise TypeError(f"{where}: expected {name} of numbers or strings, got dtype {array.dtype}")
+    return plain
 
 
 def _check_class_rows(where: str, rows: Array) -> None:
