@@ -305,6 +305,15 @@ def test_other_things_are_refused(onnx):
         assert refusal(nn.Linear(2, 2), **options) == (ValueError, expected)
 
 
+@pytest.mark.parametrize("place", [0, None])
+def test_methods_that_are_assigned_are_no_layers(onnx, place):
+    model = nn.Sequential(nn.ReLU())
+    (model if place is None else model[place]).forward = abs
+    kind, text = refusal(model, input_shape=3)
+    assert kind is TypeError and text.endswith(" with a method assigned to it")
+    assert text.startswith("to_onnx: at 0: " if place == 0 else "to_onnx: expected ")
+
+
 def test_errors_have_their_place(onnx):
     with pytest.raises(ValueError) as caught:
         to_onnx(nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.Linear(5, 2))))

@@ -295,6 +295,12 @@ def test_modules_that_do_more_than_their_class_are_refused(torch):
 
     kind, text = pathed(lambda: to_torch(nn.Sequential(nn.Sequential(Shift()))))
     assert kind is TypeError and text.startswith("to_torch: at 0.0: expected a layer that PyTorch has, got ")
+    model = nn.Sequential(nn.ReLU())
+    model[0].forward = abs
+    expected = (
+        "to_torch: at 0: expected a layer that PyTorch has, got fastnn.nn.activations.ReLU with a method assigned to it"
+    )
+    assert pathed(lambda: to_torch(model)) == (TypeError, expected)
     half = torch.nn.BatchNorm1d(3)
     half.running_var = None
     assert pathed(lambda: from_torch(half)) == (

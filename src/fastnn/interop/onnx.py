@@ -11,6 +11,7 @@ import numpy as np
 from .. import nn
 from ..arguments import float_dtype, integer, positive_int
 from ..program.explicit import evaluating
+from ..program.tape import HOOKS
 from ..serialization import written_beside
 from ..summary import row_shape
 from .graph import Graph, Value
@@ -103,11 +104,9 @@ def to_onnx(
         if not all(isinstance(text, str) for text in pair):
             raise TypeError(f"to_onnx: expected metadata as strings, got {pair[0]!r}: {pair[1]!r}")
     layers = list(_leaves(model))
-    graph, start = (
-        Graph(onnx, opset),
-        Value(input_name, (rows, *_row(model, layers, input_shape)), _dtype(model, dtype)),
-    )
+    start = Value(input_name, (rows, *_row(layers, input_shape)), _dtype(model, dtype))
     _check_input(model, start)
+    graph = Graph(onnx, opset)
     end = _written(graph, layers, start, output_name)
     inputs, outputs = ([_described(graph, value, batch)] for value in (start, end))
     body = onnx.helper.make_graph(graph.nodes, name, inputs, outputs, graph.initializers)
@@ -132,17 +131,20 @@ def _versions(onnx: Any, opset: Any, ir_version: Any) -> tuple[int, int]:
 def _leaves(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
     """The layers in the order of the computation with their paths, each checked to have a form."""
     kind = type(module).__name__
-    if type(module) is nn.Sequential:
+    if vars(module).keys() & HOOKS:
+        kind += " with a method assigned to it"
+    elif type(module) is nn.Sequential:
         for key, child in module.named_children():
             yield from _leaves(child, f"{path}.{key}" if path else key)
+        return
     elif kind in FORMS and type(module) is getattr(nn, kind):
         yield path, module
-    else:
-        where = f"to_onnx: at {path}" if path else "to_onnx"
-        raise TypeError(f"{where}: expected a layer with an ONNX form, got {type(module).__module__}.{kind}")
+        return
+    where = f"to_onnx: at {path}" if path else "to_onnx"
+    raise TypeError(f"{where}: expected a layer with an ONNX form, got {type(module).__module__}.{kind}")
 
 
-def _row(model: nn.Module, layers: list[tuple[str, nn.Module]], input_shape: Any) -> tuple[int, ...]:
+def _row(layers: list[tuple[str, nn.Module]], input_shape: Any) -> tuple[int, ...]:
     """The shape of a row of the input: as it is given, or that of a `Linear` that tells it."""
     if input_shape is not None:
         return row_shape("to_onnx", input_shape, low=1)
@@ -165,8 +167,8 @@ def _check_input(model: nn.Module, start: Value) -> None:
     """Raise what the layers raise if they cannot take such an input, and for what a file cannot hold."""
     if sum(array.nbytes for array in model.parameters()) > MOST_BYTES:
         raise ValueError("to_onnx: expected parameters of at most 2 GB, got more")
-    sizes = [2 if size is None else size for size in start.shape]
-    evaluating(model).forward(np.zeros(sizes, start.dtype))
+    rows = min(start.shape[0] or 2, 2)
+    evaluating(model).forward(np.zeros((rows, *start.shape[1:]), start.dtype))  # type: ignore[arg-type]
 
 
 def _written(graph: Graph, layers: list[tuple[str, nn.Module]], start: Value, output_name: str) -> Value:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import nn
+from ..program.tape import HOOKS
 from .packages import required
 
 Array = np.ndarray
@@ -45,7 +46,7 @@ LAYERS: dict[str, bool | Unavailable] = {
     "Softplus": True,
     "Tanh": True,
 }
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+TORCH_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def from_torch(source: Any, model: nn.Module | None = None, strict: bool = True) -> nn.Module:
@@ -116,7 +117,7 @@ def _built(torch: Any, module: Any, path: str, made: dict[int, nn.Module]) -> nn
         layer: nn.Module = nn.Hardtanh(0.0, 6.0)
     elif LAYERS.get(name) is not True or type(module) is not getattr(torch.nn, name):
         raise TypeError(f"{where}: expected a layer that fastnn has, got {type(module).__module__}.{name}")
-    elif any(getattr(module, hooks, None) for hooks in HOOKS):
+    elif any(getattr(module, hooks, None) for hooks in TORCH_HOOKS):
         raise ValueError(f"{where}: expected {name} without hooks, got some")
     elif name == "Sequential":
         parts = module._modules.items()  # named_children leaves out a layer that came before
@@ -209,7 +210,9 @@ def _twin(torch: Any, layer: nn.Module, path: str, made: dict[int, Any]) -> Any:
         return made[id(layer)]
     where, name = _place("to_torch", path), type(layer).__name__
     known = LAYERS.get(name)
-    if type(layer) is not getattr(nn, name, None) or known is None:
+    if vars(layer).keys() & HOOKS:
+        name, known = f"{name} with a method assigned to it", None
+    if known is None or type(layer) is not getattr(nn, name):
         raise TypeError(f"{where}: expected a layer that PyTorch has, got {type(layer).__module__}.{name}")
     if isinstance(known, Unavailable):
         raise TypeError(f"{where}: expected a layer that PyTorch has, got {name}: {known.reason}")
