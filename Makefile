@@ -54,7 +54,7 @@ test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
 # The tests that skip without a package that is not installed otherwise.
-PEER_TESTS = $(wildcard $(foreach peer,torch sklearn interop metrics pickling,tests/test_*$(peer)*.py))
+PEER_TESTS = $(wildcard $(foreach peer,torch sklearn interop convert metrics pickling,tests/test_*$(peer)*.py))
 test-peers: setup
 	$(PIP) install --group test-peers
 	$(BIN)/python -m pytest $(PEER_TESTS)
