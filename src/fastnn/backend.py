@@ -59,7 +59,25 @@ def backend() -> str:
 
 
 def set_backend(name: str) -> None:
-    """Choose the back end for the whole process: "native" or "reference"."""
+    """Choose the back end for the whole process.
+
+    Parameters
+    ----------
+    name : {"native", "reference"}
+        The compiled kernels, or their twin in NumPy.
+
+    Raises
+    ------
+    ValueError
+        The name is another one.
+    RuntimeError
+        There are no compiled kernels here.
+
+    Examples
+    --------
+    >>> from fastnn import backend
+    >>> backend.set_backend(backend.backend())  # as it is
+    """
     global ops
     if name not in BACKENDS:
         raise ValueError(f"FASTNN_BACKEND: expected one of {', '.join(BACKENDS)}, got {name}")
@@ -70,7 +88,17 @@ def set_backend(name: str) -> None:
 
 @contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Use "native" (compiled kernels) or "reference" (NumPy) inside a `with` block; process-wide.
+    """Use another back end inside a `with` block; process-wide.
+
+    Parameters
+    ----------
+    name : {"native", "reference"}
+        The compiled kernels, or their twin in NumPy.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        As in `set_backend`.
 
     Examples
     --------
@@ -89,7 +117,27 @@ def use_backend(name: str) -> Iterator[None]:
 
 @contextmanager
 def use_isa(name: str) -> Iterator[None]:
-    """Run the kernels of one instruction set, of `available_isas()`, inside a `with` block; process-wide."""
+    """Run the kernels of one instruction set inside a `with` block; process-wide.
+
+    Parameters
+    ----------
+    name : {"base", "avx2", "avx512"}
+        One of `available_isas()`.
+
+    Raises
+    ------
+    ValueError
+        The name is another one, or this CPU does not have it.
+    RuntimeError
+        There are no compiled kernels here.
+
+    Examples
+    --------
+    >>> from fastnn import backend
+    >>> for name in backend.available_isas():
+    ...     with backend.use_isa(name):
+    ...         assert backend.config().get("isa", name) == name
+    """
     if _core is None:
         raise RuntimeError(f"FASTNN_ISA: the native back end is not available here: {native_error}")
     before = _core.isa()
@@ -101,17 +149,57 @@ def use_isa(name: str) -> Iterator[None]:
 
 
 def available_isas() -> list[str]:
-    """The instruction sets that are compiled in and that this CPU runs, slowest first."""
+    """The instruction sets that are compiled in and that this CPU runs, slowest first.
+
+    Returns
+    -------
+    list of str
+        Empty where nothing is compiled.
+
+    Examples
+    --------
+    >>> from fastnn import backend
+    >>> set(backend.available_isas()) <= {"base", "avx2", "avx512"}
+    True
+    """
     return [] if _core is None else _core.isa_available()
 
 
 def get_num_threads() -> int:
-    """How many threads an operation may use; small ones use fewer. The reference back end has NumPy's own."""
+    """How many threads an operation may use; small ones use fewer.
+
+    Returns
+    -------
+    int
+        At least 1. The reference back end has NumPy's own threads, which this does not count.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.get_num_threads() >= 1
+    True
+    """
     return 1 if _core is None else _core.num_threads()
 
 
 def set_num_threads(n: int) -> None:
-    """Let operations use up to `n` threads (an integer from 1); it overrides every environment variable."""
+    """Let operations use up to so many threads; it overrides every environment variable.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to 4096.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `n` is no integer, or out of range.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.set_num_threads(fastnn.get_num_threads())  # as it is
+    """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
         raise TypeError(f"set_num_threads: expected an integer, got {type(n).__name__}")
     if not 1 <= n <= MAX_THREADS:
@@ -141,13 +229,41 @@ def aligned(array: np.ndarray) -> np.ndarray:
     """The array, or, if it is large, a copy that begins at a multiple of 64 bytes, on large pages where it can.
 
     Vectors that cross the lines of a cache are read twice: a product of one row is 1.4 times as fast on such weights.
+
+    Parameters
+    ----------
+    array : ndarray
+        Of any shape, dtype and memory layout.
+
+    Returns
+    -------
+    ndarray
+        With the same numbers in the same layout.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import backend
+    >>> weight = np.ones((300, 200), np.float32)
+    >>> bool((backend.aligned(weight) == weight).all())
+    True
     """
     return array if _core is None else _core.aligned(array)
 
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Use up to `n` threads inside a `with` block.
+    """Use up to so many threads inside a `with` block.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to 4096.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `n` is no integer, or out of range.
 
     Examples
     --------
@@ -190,7 +306,13 @@ def _usable_cpus() -> int:
 
 
 def config() -> dict[str, Any]:
-    """What `show_config` prints, as a dictionary."""
+    """What `show_config` prints, as a dictionary.
+
+    Returns
+    -------
+    dict
+        Names as they are printed to their values.
+    """
     from . import __version__
 
     config: dict[str, Any] = {"fastnn": __version__, "python": sys.version.split()[0], "numpy": np.__version__}
@@ -212,7 +334,17 @@ def config() -> dict[str, Any]:
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
-    """Print back end, instruction sets, BLAS, OpenMP and threads; `mode="dicts"` returns them instead.
+    """Print back end, instruction sets, BLAS, OpenMP and threads.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        Whether to print them, or to return them as a dictionary.
+
+    Raises
+    ------
+    ValueError
+        The mode is another word.
 
     Examples
     --------
