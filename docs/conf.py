@@ -94,13 +94,44 @@ def dialect_pages(app, docname, source):
         source[0] += "\n```{toctree}\n:hidden:\n:glob:\n\n*\n```\n"
 
 
+def link_names(app, doctree, docname):
+    """Make links of code in the pages that is the name of something in the reference, such as `fastnn.save` or `Adam`."""
+    if docname.startswith("dialects/"):
+        return  # whose names are those of other modules
+    domain = app.env.get_domain("py")
+    for node in list(doctree.findall(nodes.literal)):
+        name = node.astext().removesuffix("()")
+        if name not in LINKED or isinstance(node.parent, (nodes.reference, nodes.title)):
+            continue
+        target = domain.objects[LINKED[name]]
+        if target.docname != docname:
+            uri = app.builder.get_relative_uri(docname, target.docname)
+            link = nodes.reference("", "", internal=True, refuri=f"{uri}#{target.node_id}")
+            node.replace_self(link)
+            link += node
+
+
+def known_names(app, env):
+    """How pages name what the reference has: `fastnn.nn.Linear`, `nn.Linear`, and `Linear` where that is only one."""
+    for full, entry in env.get_domain("py").objects.items():
+        if entry.objtype in ("class", "function", "method"):
+            short = full.rpartition(".")[2]
+            alone = [other for other in env.get_domain("py").objects if other.rpartition(".")[2] == short]
+            LINKED[full] = LINKED[full.removeprefix("fastnn.")] = full
+            if short[0].isupper() and len(alone) == 1:
+                LINKED[short] = full
+
+
 def setup(app):
     app.add_role("backticks", backticks)
     app.connect("autodoc-process-docstring", escape, priority=400)  # before numpydoc
     app.connect("autodoc-skip-member", without_requests)
     app.connect("autodoc-process-bases", public_bases)
     app.connect("source-read", dialect_pages)
+    app.connect("env-check-consistency", known_names)
+    app.connect("doctree-resolved", link_names)
 
 
+LINKED = {}
 INNER = {"BaseMLP", "Described", "Monitor"}  # classes that only share code
 default_role = "backticks"
