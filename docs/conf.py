@@ -95,7 +95,7 @@ def dialect_pages(app, docname, source):
 
 
 def link_names(app, doctree, docname):
-    """Make links of code in the pages that is the name of something in the reference, such as `fastnn.save` or `Adam`."""
+    """Make links of code in the pages that names something of the reference, such as `fastnn.save` or `Adam`."""
     if docname.startswith("dialects/"):
         return  # whose names are those of other modules
     domain = app.env.get_domain("py")
