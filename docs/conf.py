@@ -5,9 +5,11 @@ name of fastnn that does not exist is a warning.
 """
 
 import re
+from collections import Counter
 
 from docutils import nodes
 from sphinx.domains.python import PyXRefRole
+from sphinx.ext.autosummary import import_by_name
 
 import fastnn
 
@@ -25,6 +27,7 @@ extensions = [
     "sphinx_design",
 ]
 templates_path = ["_templates"]
+suppress_warnings = ["config.cache"]  # of autosummary_context, which has a function
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!fastnn\b).*")]  # names of other projects, and words in backticks
 
@@ -35,6 +38,7 @@ autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # the docstrings say types, shapes and units
 autodoc_inherit_docstrings = False  # a layer's page shows what the layer says, the base class has the rest
 autosummary_generate = True
+autosummary_context = {"base_of": lambda name: public_base(import_by_name(name)[1])}
 numpydoc_show_class_members = False
 
 html_theme = "furo"
@@ -83,9 +87,14 @@ def without_requests(app, what, name, obj, skip, options):
     return True if re.fullmatch(r"set_\w+_request", name) else None
 
 
+def public_base(obj):
+    """The nearest base class that readers know, or None."""
+    bases = (base for base in obj.__mro__[1:] if base.__name__[0] != "_" and base.__name__ not in INNER)
+    return None if (base := next(bases)) is object else base
+
+
 def public_bases(app, name, obj, options, bases):
-    """The nearest base class that the reference has a page of."""
-    bases[:] = [next(base for base in obj.__mro__[1:] if base.__name__[0] != "_" and base.__name__ not in INNER)]
+    bases[:] = [public_base(obj)]
 
 
 def dialect_pages(app, docname, source):
@@ -113,13 +122,14 @@ def link_names(app, doctree, docname):
 
 def known_names(app, env):
     """How pages name what the reference has: `fastnn.nn.Linear`, `nn.Linear`, and `Linear` where that is only one."""
-    for full, entry in env.get_domain("py").objects.items():
-        if entry.objtype in ("class", "function", "method"):
-            short = full.rpartition(".")[2]
-            alone = [other for other in env.get_domain("py").objects if other.rpartition(".")[2] == short]
-            LINKED[full] = LINKED[full.removeprefix("fastnn.")] = full
-            if short[0].isupper() and len(alone) == 1:
-                LINKED[short] = full
+    entries = env.get_domain("py").objects.items()
+    names = [name for name, entry in entries if not entry.aliased and entry.objtype in ("class", "function", "method")]
+    shorts = Counter(name.rpartition(".")[2] for name in names)
+    for name in names:
+        short = name.rpartition(".")[2]
+        LINKED[name] = LINKED[name.removeprefix("fastnn.")] = name
+        if short[0].isupper() and shorts[short] == 1:
+            LINKED[short] = name
 
 
 def setup(app):
