@@ -1,9 +1,11 @@
-"""The README's Python examples run, in order, in one namespace; its table is that of docs/performance.md."""
+"""The README's Python examples run, in order, in one namespace; its table is that of docs/performance.md; versions."""
 
 import re
 from pathlib import Path
 
 import pytest
+
+import fastnn
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -39,3 +41,8 @@ def test_the_links_lead_somewhere():
     links = re.findall(r"\]\(([^)#:]+)\)", README.read_text())
     assert len(links) > 10
     assert not [link for link in links if not (README.parent / link).exists()]
+
+
+@pytest.mark.parametrize("name, form", [("CHANGELOG.md", "## {} "), ("CITATION.cff", "version: {}\n")])
+def test_the_version_has_its_entry(name, form):
+    assert form.format(fastnn.__version__) in (README.parent / name).read_text()
