@@ -44,6 +44,16 @@ def test_other_files(works, refused):
     assert refused(1, "info", "none") == "none: No such file or directory"
 
 
+def test_a_checkpoint(works, run):
+    works("train", "digits", "--hidden", 4, "--epochs", 2, "--quiet", "--checkpoint", "c")
+    out = works("info", "c")
+    assert "a checkpoint of a training, 2 epochs done; `fastnn train --checkpoint c --resume` goes on" in out
+    assert "metadata" not in out and json.loads(works("info", "c", "--json"))["epochs_done"] == 2
+    serialization.save_tensors({}, "d", {"fastnn.checkpoint": "[]"})
+    status, _, err = run("info", "d")
+    assert status == 1 and "d: expected a sound 'fastnn.checkpoint', got a damaged one" in err
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"data": 1}', "[" * 100_000])
 def test_damaged_facts_of_a_training(run, empty_folder, text):
     serialization.save(nn.Linear(3, 2), "m", {TRAINING: text})

@@ -17,13 +17,12 @@ import fastnn
 from fastnn import cli, serialization
 
 PROGRAM = [sys.executable, "-m", "fastnn"]
-COMMANDS = [module.__name__.rpartition(".")[2] for module in cli.COMMANDS]
 REGRESSION = "id,size,kind,price\n" + "".join(f"{i},{i % 7},{'ab'[i % 2]},{i % 5}.5\n" for i in range(40))
 
 
 def parser_of(command):
     """The parser of a command."""
-    (action,) = cli._parser()._subparsers._group_actions
+    (action,) = cli._parser([command])._subparsers._group_actions
     return action.choices[command]
 
 
@@ -33,13 +32,21 @@ def test_version_and_info(works):
     assert json.loads(works("info", "--json"))["fastnn"] == fastnn.__version__
 
 
+def test_a_command_imports_its_own_module_alone():
+    code = "import sys, fastnn.cli; fastnn.cli.main(['info', '--json']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    names = done.stdout.splitlines()[-1].split()
+    assert "fastnn.cli.info" in names and "fastnn.cli.train" not in names
+    assert not any(name.startswith(("fastnn.compat", "torch", "matplotlib")) for name in names)
+
+
 def test_help_names_every_command(works):
     out = works("--help")
-    assert all(re.search(rf"^    {command} ", out, re.M) for command in COMMANDS)
+    assert all(re.search(rf"^    {command} ", out, re.M) for command in cli.COMMANDS)
     assert "130 Ctrl-C" in out
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", cli.COMMANDS)
 def test_help_names_every_option(works, command):
     out = works(command, "--help")
     assert "examples:" in out
@@ -52,7 +59,7 @@ def test_help_names_every_option(works, command):
 
 def examples():
     """The lines of the examples of every command."""
-    for command in COMMANDS:
+    for command in cli.COMMANDS:
         text = parser_of(command).epilog
         for line in text[text.index("examples:") :].splitlines()[1:]:
             if line.strip() and command not in ("bench", "port"):

@@ -7,14 +7,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 import numpy as np
 
 from .. import __version__, get_num_threads, threads
-from . import bench, convert, evaluate, info, port, predict, train
 from .options import Parser, UsageError
 
-COMMANDS = train, predict, evaluate, info, bench, convert, port
+COMMANDS = "train", "predict", "evaluate", "info", "bench", "convert", "port"  # a module each
 HELP = """\
 examples:
   fastnn train digits --out digits.safetensors
@@ -28,7 +28,8 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 1 for bad data, 2 for bad options, 130 for Ctrl-C."""
-    parser = _parser()
+    words = [word for word in (sys.argv[1:] if argv is None else argv) if not word.startswith("-")]
+    parser = _parser(words[:1] if words and words[0] in COMMANDS else COMMANDS)
     try:
         arguments = parser.parse_args(argv)
     except SystemExit as stop:
@@ -75,7 +76,8 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(names: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of these commands, whose modules alone are imported: those of the others are not all small."""
     parser = Parser(
         prog="fastnn",
         description="Train a neural network on a file, predict with it, and measure it.",
@@ -83,8 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
-    names = " | ".join(module.__name__.rpartition(".")[2] for module in COMMANDS)
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar=names)
-    for module in COMMANDS:
-        module.add_parser(subparsers)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar=" | ".join(COMMANDS))
+    for name in names:
+        import_module(f".{name}", __package__).add_parser(subparsers)
     return parser

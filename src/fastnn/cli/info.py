@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import serialization, show_config
 from ..backend import config
+from ..checkpoint.files import METADATA as CHECKPOINT
 from ..nn import Module
 from .options import command, json_option
 from .preparation import CLASSIFICATION, METADATA, TRAINING, Preparation
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     if serialization.ARCHITECTURE in metadata:
         model = serialization.build(tensors, metadata, arguments.file)
         values |= _describe_model(model, metadata, preparation, report)
-    else:
+    elif CHECKPOINT not in metadata:
         report.say("no model of fastnn\n")
     if preparation is not None:
         values["preparation"] = _describe_preparation(preparation, report)
@@ -60,7 +61,9 @@ def run(arguments: argparse.Namespace) -> None:
         values["trained"] = _describe_training(arguments.file, metadata[TRAINING], report)
     if serialization.ARCHITECTURE not in metadata:
         _describe_tensors(tensors, report)
-    own = (serialization.ARCHITECTURE, METADATA, TRAINING)
+    if CHECKPOINT in metadata:
+        values["epochs_done"] = _describe_checkpoint(arguments.file, metadata[CHECKPOINT], report)
+    own = (serialization.ARCHITECTURE, METADATA, TRAINING, CHECKPOINT)
     others = {name: text for name, text in metadata.items() if name not in own}
     for name, text in others.items():
         report.say(f"metadata {name}: {text if len(text) <= 200 else text[:197] + '...'}")
@@ -122,6 +125,17 @@ def _describe_training(file: str, text: str, report: Report) -> Any:
     for line in lines:
         report.say(line)
     return told
+
+
+def _describe_checkpoint(file: str, text: str, report: Report) -> int | None:
+    """How far the training of a checkpoint has come, if it counts epochs."""
+    try:
+        done = json.loads(text)["parts"]["extra"].get("epoch")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{file}: expected a sound {CHECKPOINT!r}, got a damaged one ({error})") from None
+    told = f", {count(done, 'epoch')} done" if isinstance(done, int) else ""
+    report.say(f"a checkpoint of a training{told}; `fastnn train --checkpoint {file} --resume` goes on\n")
+    return done if isinstance(done, int) else None
 
 
 def _describe_tensors(tensors: dict[str, np.ndarray], report: Report) -> None:
