@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from cli_support import SMALL, flowers
+from cli_support import SMALL, flowers, write
 
 from fastnn import nn, serialization
 from fastnn.cli.preparation import METADATA
@@ -85,3 +85,11 @@ def test_predict_refuses_metadata_that_do_not_fit_the_network(refused, works):
     assert "Linear" in refused(1, "predict", "m", "digits")
     serialization.save(nn.Linear(64, 10), "m", {METADATA: text})
     works("predict", "m", "digits")
+
+
+def test_a_class_may_have_any_name(works):
+    write("f.csv", "a,y\n" + "".join(f"{i},{('prediction', 'rows')[i % 2]}\n" for i in range(20)))
+    works("train", "f.csv", *SMALL, "--quiet", "--out", "m")
+    lines = works("predict", "m", "f.csv", "--probabilities").splitlines()
+    assert lines[0] == "prediction,prediction,rows"
+    assert all(line.partition(",")[0] in ("prediction", "rows") for line in lines)

@@ -130,11 +130,12 @@ def without_unused(preparation: Preparation, parts: Parts) -> Parts:
     if preparation.categories is None:
         return parts
     used = ~_is_category(preparation) | (parts.train.X > 0).any(axis=0)
-    left = iter(used.tolist())
-    preparation.categories = [
-        None if next_column is None and [next(left)] else [text for text in next_column or () if next(left)]
-        for next_column in preparation.categories
-    ]
+    categories: list[list[str] | None] = []
+    for texts in preparation.categories:
+        start = sum(map(Preparation.width, preparation.categories[: len(categories)]))
+        kept = used[start : start + Preparation.width(texts)]
+        categories.append(None if texts is None else [text for text, keep in zip(texts, kept, strict=True) if keep])
+    preparation.categories = categories
     preparation.n_features = int(used.sum())
     preparation.mean, preparation.std = (
         [value for value, keep in zip(values, used, strict=True) if keep]

@@ -62,43 +62,42 @@ def run(arguments: argparse.Namespace) -> None:
     if source.y is not None and len(source.y):
         known = slice(None) if source.known is None else source.known
         found = scores(task, predicted[known], truth_of(arguments.data, task, source.y))
-    columns = {"prediction": predicted}
-    if arguments.probabilities:
-        shares = saved.preparation.probabilities(output)
-        columns |= {str(label): shares[:, place] for place, label in enumerate(saved.preparation.classes)}
-    _deliver(arguments, report, columns, found)
+    shares = saved.preparation.probabilities(output) if arguments.probabilities else output[:, :0]
+    probabilities = dict(zip(map(str, saved.preparation.classes), shares.T, strict=False))
+    _deliver(arguments, report, predicted, probabilities, found)
 
 
 def _deliver(
-    arguments: argparse.Namespace, report: Report, columns: dict[str, np.ndarray], found: dict[str, Any] | None
+    arguments: argparse.Namespace,
+    report: Report,
+    predicted: np.ndarray,
+    probabilities: dict[str, np.ndarray],
+    found: dict[str, Any] | None,
 ) -> None:
-    """Write the columns where they are asked for, and say the score."""
+    """Write predictions and probabilities where they are asked for, and say the score."""
+    names, columns = ["prediction", *probabilities], [predicted, *probabilities.values()]
     if arguments.out is not None:
         with open(arguments.out, "w", newline="", encoding="utf-8") as file:
-            _write(file, columns, header=True)
+            _write(file, columns, names)
     summary = [] if found is None else [in_words(found)]
     if report.as_json:
-        values: dict[str, Any] = {"command": "predict", "model": arguments.model, "data": arguments.data}
-        values["rows"] = len(columns["prediction"])
+        values = {"command": "predict", "model": arguments.model, "data": arguments.data, "rows": len(predicted)}
         if arguments.out is None:
-            values["predictions"] = columns["prediction"]
-            if arguments.probabilities:
-                values["probabilities"] = dict([*columns.items()][1:])
+            values |= {"predictions": predicted, **({"probabilities": probabilities} if probabilities else {})}
         report.result({**values, "out": arguments.out, "score": found})
     elif arguments.out is None:
-        _write(sys.stdout, columns, header=arguments.probabilities)
+        _write(sys.stdout, columns, names if probabilities else [])
         print(*summary, sep="\n", end="\n" if summary else "", file=sys.stderr)
     else:
         print(*summary, f"predictions: {arguments.out}", sep="\n")
 
 
-def _write(file: Any, columns: dict[str, np.ndarray], header: bool) -> None:
+def _write(file: Any, columns: list[np.ndarray], header: list[str]) -> None:
     """One row a prediction; text is quoted where a table needs it."""
     writer = csv.writer(file, lineterminator="\n")
     if header:
-        writer.writerow(columns)
-    lists = [_cells(column) for column in columns.values()]
-    writer.writerows(zip(*lists, strict=True))
+        writer.writerow(header)
+    writer.writerows(zip(*map(_cells, columns), strict=True))
 
 
 def _cells(column: np.ndarray) -> list[Any]:
