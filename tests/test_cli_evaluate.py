@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 from cli_support import SMALL, flowers, images, percentage, write
+from compat_texts import PROGRAM, TORCH7
 
 from fastnn import metrics, nn, serialization
 from fastnn.cli.preparation import METADATA, Preparation
@@ -131,15 +132,15 @@ def test_probabilities_in_columns(works, model):
     assert open("p.csv").read().splitlines() == lines  # noqa: SIM115
 
 
-def test_port_as_json(run, works):
-    write("old.py", "from modules import *\nmodel = Sequential()\nmodel.add(Linear(2, 3))\n")
-    text = "class Module: pass\nclass Sequential(Module):\n    def add(self, m): pass\n"
-    write("modules.py", text + "class Linear(Module):\n    def __init__(self, a, b): pass\n")
-    status, out, err = run("port", "old.py", "--json")
-    if status == 0:
-        assert json.loads(out)["written"] is False and "report" in json.loads(out)
-    else:
-        assert status == 1 and out == "" and err.startswith("fastnn port: error: ")
+def test_port_as_json(works):
+    write("modules.py", TORCH7)
+    write("train.py", PROGRAM)
+    found = json.loads(works("port", "train.py", "--json"))
+    assert found["report"]["dialect"] == "torch7" and found["written"] is False and found["verification"] is None
+    assert "+from fastnn.compat.torch7 import" in found["diff"] and "text" not in found
+    found = json.loads(works("port", "train.py", "--json", "--verify", "--write"))
+    assert found["written"] is True and found["verification"]["different"] == []
+    assert "Linear" in found["verification"]["same"]
 
 
 # What all of them print with

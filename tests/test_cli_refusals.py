@@ -37,6 +37,8 @@ from fastnn.cli import train
         (["--target", "a"], "argument --target: expected a .csv file as DATA, got digits"),
         (["--missing", "mean"], "argument --missing: expected a .csv or an .npz file as DATA, got digits"),
         (["--missing", "magic"], "argument --missing: invalid choice: 'magic'"),
+        (["--out", ""], "expected the name of a file to write, got ''"),
+        (["--decimal", "comma"], "argument --decimal: expected a .csv file as DATA, got digits"),
         (["--resume"], "argument --resume: expected --checkpoint FILE to go on from, got none"),
         (["--task", "classification", "--loss", "l1"], "argument --loss: expected a regression"),
         (["--task", "regression", "--class-weight", "balanced"], "argument --class-weight: expected a classification"),

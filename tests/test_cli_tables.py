@@ -376,3 +376,27 @@ def test_wide_rows_are_checked_wherever_they_stand(refused, empty_folder):
     assert len(read(rows + "\n\n1,2,0\n").X) == 2 * CHUNK + 1
     assert read(rows + "\n\n1,2,0\n").lines[-1] == number + 2
     assert read(rows + '"1",2,0\n1,2,0\n').lines[-2:].tolist() == [number, number + 1]
+
+
+def test_decimal_commas(works, refused):
+    rows = "".join(f"{i},25;{'a, b' if i % 2 else 'c'};{i * 3},5\n" for i in range(30))
+    write("f.csv", "size;kind;price\n" + rows)
+    advice = "--decimal comma reads such numbers"
+    assert refused(1, "train", "f.csv") == (
+        f"f.csv: column 'size': expected numbers with a decimal point, got '0,25'; {advice}"
+    )
+    works("train", "f.csv", *QUICK, "--decimal", "comma", "--out", "m")
+    found = preparation_of("m")
+    assert found.task == "regression" and found.categories == [None, ["a, b", "c"]]
+    assert 10 < found.mean[0] < 20 and found.mean[0] % 1 > 0.01
+    assert (
+        refused(1, "predict", "m", "f.csv") == f"f.csv: row 2, column 'size': expected a number, got '0,25'; {advice}"
+    )
+    assert len(works("predict", "m", "f.csv", "--decimal", "comma").split()) == 30
+    assert "expected another --delimiter" in refused(2, "train", "f.csv", "--decimal", "comma", "--delimiter", ",")
+    assert read("a;y\n1,5;0,5\n", decimal_comma=True).X.tolist() == [[1.5]]
+
+
+def test_a_closed_standard_input(refused, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert refused(1, "train", "-") == "standard input: expected a table, got none"

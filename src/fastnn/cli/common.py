@@ -11,7 +11,7 @@ from typing import Any
 from .options import UsageError
 from .tables import TableOptions, is_table
 
-OF_TABLES = {"target": None, "ignore": None, "categorical": None, "header": "auto", "delimiter": None}
+OF_TABLES = {"target": None, "ignore": None, "categorical": None, "header": "auto", "delimiter": None, "decimal": None}
 
 
 def table_options(arguments: argparse.Namespace, target: int | str | None) -> TableOptions:
@@ -25,12 +25,15 @@ def table_options(arguments: argparse.Namespace, target: int | str | None) -> Ta
     delimiter = {"\\t": "\t", "tab": "\t"}.get(given["delimiter"], given["delimiter"])
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise UsageError(f"argument --delimiter: expected one character, got {delimiter!r}")
+    if given["decimal"] == "comma" and delimiter == ",":
+        raise UsageError("argument --decimal: expected another --delimiter than a comma where it is the decimal one")
     return TableOptions(
         target if given["target"] is None else _column(given["target"]),
         given["header"] if given["header"] == "auto" else given["header"] == "yes",
         delimiter,
         tuple(map(_column, given["ignore"] or ())),
         tuple(map(_column, given["categorical"] or ())),
+        given["decimal"] == "comma",
     )
 
 
@@ -42,6 +45,8 @@ def check_outputs(inputs: list[str], *outputs: str | None) -> None:
     """Raise unless a file can be written at each output, none of which may be an input or another output."""
     paths = [path for path in outputs if path is not None]
     for number, path in enumerate(paths):
+        if not path:
+            raise UsageError("expected the name of a file to write, got ''")
         if os.path.realpath(path) in map(os.path.realpath, [*inputs, *paths[:number]]):
             raise UsageError(f"expected different files to read and to write, got {path} twice")
         if os.path.isdir(path):

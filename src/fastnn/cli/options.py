@@ -70,6 +70,10 @@ def table_options(parser: Any, target: str, fitting: bool) -> None:
         metavar="C",
         help="between the cells, such as ';' or tab (default: a comma, or what the first row has)",
     )
+    group.add_argument(
+        "--decimal", choices=("point", "comma"), metavar="MARK",
+        help="point or comma: what stands before the fractions of numbers (default: point)",
+    )  # fmt: skip
 
 
 def missing_option(parser: Any, choices: tuple[str, ...], default: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple, TextIO
@@ -14,6 +15,7 @@ from ..data.columns import Columns, TextTable
 from .preparation import Preparation
 
 STDIN = "-"
+COMMA = re.compile(r"expected .*, got '[+-]?[\d.]*,\d+'$")
 MOST_CATEGORIES = 1000  # of a column that is not said to be categorical
 
 
@@ -25,6 +27,7 @@ class TableOptions(NamedTuple):
     delimiter: str | None = None
     ignore: tuple[int | str, ...] = ()
     categorical: tuple[int | str, ...] = ()
+    decimal_comma: bool = False
 
 
 class Layout(NamedTuple):
@@ -60,7 +63,7 @@ def is_table(name: str) -> bool:
 
 def read_table(name: str, options: TableOptions) -> Rows:
     """A table to train on: numbers stay, text becomes categories."""
-    table = _open(name, options.delimiter)
+    table = _open(name, options)
     named = any(isinstance(column, str) for column in (options.target, *options.ignore, *options.categorical))
     header = True if options.header == "auto" and named else options.header
     target = None if options.target is None else table.column(options.target, header)
@@ -92,7 +95,7 @@ def read_table(name: str, options: TableOptions) -> Rows:
 
 def read_table_as(name: str, options: TableOptions, preparation: Preparation, target_given: bool) -> Rows:
     """A table with the columns that a model was trained on; it may lack the target."""
-    table = _open(name, options.delimiter)
+    table = _open(name, options)
     header = options.header
     if header == "auto" and preparation.features is not None and {*preparation.features} <= {*table.names}:
         header = True
@@ -104,7 +107,10 @@ def read_table_as(name: str, options: TableOptions, preparation: Preparation, ta
     kinds: list[str | None] = [SKIP] * table.width
     for place, of_column in zip(used, categories, strict=True):
         kinds[place] = NUMBER if of_column is None else TEXT
-    columns = table.read(bool(header), target, kinds, missing=True)
+    try:
+        columns = table.read(bool(header), target, kinds, missing=True)
+    except ValueError as error:
+        raise ValueError(_with_advice(str(error))) from None
     by_place = {feature.column: feature for feature in columns.features}
     columns = columns._replace(features=[by_place[place] for place in used])
     names = None if preparation.features is None else list(preparation.features)
@@ -112,11 +118,13 @@ def read_table_as(name: str, options: TableOptions, preparation: Preparation, ta
     return _rows(columns, categories, layout, notes)
 
 
-def _open(name: str, delimiter: str | None) -> TextTable:
+def _open(name: str, options: TableOptions) -> TextTable:
     source: str | TextIO = name
     if name == STDIN:
+        if sys.stdin is None:
+            raise ValueError("standard input: expected a table, got none")
         source, name = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline=""), "standard input"
-    return TextTable(source, name, delimiter)
+    return TextTable(source, name, options.delimiter, options.decimal_comma)
 
 
 def _guess(table: TextTable, aside: list[int | None]) -> bool:
@@ -132,6 +140,8 @@ def _with_advice(message: str) -> str:
     """What to do about a column that is neither numbers nor categories."""
     if "expected text as in the rows above" in message:
         return f"{message}; --categorical takes every value of a column as text, --ignore leaves the column out"
+    if COMMA.search(message):
+        return f"{message}; --decimal comma reads such numbers"
     if "expected values, got none" in message or "expected a number" in message:
         return f"{message}; --ignore leaves a column out"
     return message

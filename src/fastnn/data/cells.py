@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})  # in lower case
+DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+")
 NUMBER, TEXT, SKIP = "number", "text", "skip"
 
 
@@ -56,6 +58,8 @@ class FeatureReader:
         if value is None:
             return
         self.kind = NUMBER if parse(value) is not None else TEXT
+        if DECIMAL_COMMA.fullmatch(value.strip()):
+            raise ValueError(f"{self.name}: {self.place}: expected numbers with a decimal point, got {value.strip()!r}")
         self.numbers.extend([float("nan")] * self.pending if self.kind == NUMBER else [])
         self.codes.extend([-1] * self.pending if self.kind == TEXT else [])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -19,6 +20,7 @@ from .cells import FLOAT32_MAX, NUMBER, SKIP, Feature, FeatureReader, Targets, i
 
 CHUNK = 256  # rows that are converted together: many enough for a call each, few enough for the caches
 DELIMITERS = ",", ";", "\t", "|"  # in the order of preference
+BETWEEN_DIGITS = re.compile(r"(?<=\d),(?=\d)")
 Record = tuple[int, list[str]]  # the number of a row, from 1, and its cells
 
 
@@ -38,9 +40,17 @@ class Columns(NamedTuple):
 class TextTable:
     """A file of rows of cells; `first` is its first row that is not empty."""
 
-    def __init__(self, source: str | os.PathLike[str] | TextIO, name: str, delimiter: str | None = ",") -> None:
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | TextIO,
+        name: str,
+        delimiter: str | None = ",",
+        decimal_comma: bool = False,
+    ) -> None:
         self.name = name
         self._lines = _lines(name, source)
+        if decimal_comma:
+            self._lines = (BETWEEN_DIGITS.sub(".", line) for line in self._lines)
         if delimiter is None:
             start = next((line for line in self._lines if line.strip()), "")
             delimiter, self._lines = sniff(start), chain([start], self._lines)
