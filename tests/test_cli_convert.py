@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -191,6 +192,14 @@ def test_pickles_are_refused(refused, empty_folder):
 
 
 # What does not go together
+
+
+@pytest.mark.parametrize(("package", "ending"), [("torch", "pt"), ("onnx", "onnx")])
+def test_packages_that_are_not_there(refused, monkeypatch, model, package, ending):
+    monkeypatch.setitem(sys.modules, package, None)
+    text = refused(1, "convert", model, f"m.{ending}", *(["--json"] if ending == "onnx" else []))
+    assert package in text.lower() or "PyTorch" in text
+    assert "pip install" in text and not os.path.exists(f"m.{ending}")
 
 
 def test_refusals(refused, model):

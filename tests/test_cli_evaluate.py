@@ -63,8 +63,9 @@ def test_a_regression(works):
     ]  # fmt: skip
 
 
-def test_pictures(works, model):
+def test_pictures(works, refused, model):
     pytest.importorskip("matplotlib")
+    assert refused(2, "evaluate", model, "f.csv", "--plot", "c.docx").startswith("argument --plot: expected a name")
     assert works("evaluate", model, "f.csv", "--plot", "c.png").endswith("picture: c.png\n")
     np.savez("f.npz", X=np.eye(30), y=np.arange(30) / 7)
     works("train", "f.npz", *SMALL, "--quiet", "--out", "r")
@@ -94,7 +95,6 @@ def test_refusals(refused, works, model):
     write("g.csv", "width,length\n1,2\n")
     assert refused(1, "evaluate", model, "g.csv") == "g.csv: expected targets to compare with, got none"
     assert refused(1, "evaluate", "none", "f.csv") == "none: No such file or directory"
-    assert refused(2, "evaluate", model, "f.csv", "--plot", "c.docx").startswith("argument --plot: expected a name")
     assert refused(2, "evaluate", model, "f.csv", "--plot", "f.csv").startswith("expected different files")
     assert refused(1, "evaluate", model, "digits") == "digits: expected 2 features as in training, got 64"
     write("g.csv", "a,y\n1,2.5\n2,3.5\n3,4.5\n4,1.5\n5,2.5\n")

@@ -51,6 +51,8 @@ from fastnn.cli import train
     ],
 )
 def test_bad_options(refused, arguments, text):
+    if "--plot" in arguments and "--out" not in arguments:
+        pytest.importorskip("matplotlib")
     assert text in refused(2, "train", "digits", *arguments)
     assert os.listdir() == []
 

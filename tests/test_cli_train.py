@@ -15,6 +15,7 @@ from fastnn.cli.preparation import Preparation
 
 
 def test_digits_from_training_to_prediction(run, works):
+    pytest.importorskip("matplotlib")
     status, out, err = run(
         "train", "digits", "--hidden", 64, "--epochs", 5, "--out", "m.safetensors", "--plot", "curve.png"
     )

@@ -280,32 +280,36 @@ def _write_onnx(
 
     if content.model is None:
         raise ValueError(f"{arguments.input}: expected a model for ONNX, got tensors alone (--like, --activation)")
-    model = content.model
-    facts: dict[str, Any] = {}
     if arguments.scaling and preparation is None:
         raise ValueError(f"{arguments.input}: expected a model of `fastnn train` for --scaling, got one without any")
     if arguments.probabilities and preparation is not None and preparation.task != CLASSIFICATION:
         raise ValueError(f"{arguments.input}: expected a classification for --probabilities, got a regression")
+    model, shape = content.model, None
+    facts: dict[str, Any] = {}
     if preparation is not None:
-        scaled = arguments.scaling is not False
+        scaled, shape = arguments.scaling is not False, (preparation.n_features,)
         model = _of_raw_features(model, preparation) if scaled else model
-        names = feature_names(preparation)
-        facts = {"task": preparation.task, "features": names or preparation.n_features, "scaling": scaled}
+        features = feature_names(preparation) or preparation.n_features
+        facts = {"task": preparation.task, "features": features, "scaling": scaled}
         facts |= {"classes": preparation.classes} if preparation.classes else {}
-        kind = "as in the data" if scaled else "scaled as in training"
-        report.say(
-            f"input: {count(preparation.n_features, 'feature')}, {kind}{': ' if names else ''}{', '.join(names)}"
-        )
-        output = f"{'probabilities' if arguments.probabilities else 'scores'} of {preparation.classes}"
-        report.say(f"output: {output if preparation.task == CLASSIFICATION else 'the number that is predicted'}")
     if arguments.probabilities:
         model = nn.Sequential(model, nn.Softmax())
-    if preparation is not None and preparation.missing == "mean":
-        report.note("missing values have no place in an .onnx file: fill them before")
     told = {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}
-    shape = None if preparation is None else (preparation.n_features,)
     interop.to_onnx(model, arguments.output, input_shape=shape, metadata=told)
+    if preparation is not None:
+        _describe(preparation, facts, arguments.probabilities, report)
     return facts
+
+
+def _describe(preparation: Preparation, facts: dict[str, Any], probabilities: bool, report: Report) -> None:
+    """Say what the graph takes and gives."""
+    names = feature_names(preparation)
+    kind = "as in the data" if facts["scaling"] else "scaled as in training"
+    report.say(f"input: {count(preparation.n_features, 'feature')}, {kind}{': ' if names else ''}{', '.join(names)}")
+    output = f"{'probabilities' if probabilities else 'scores'} of {preparation.classes}"
+    report.say(f"output: {output if preparation.task == CLASSIFICATION else 'the number that is predicted'}")
+    if preparation.missing == "mean":
+        report.note("missing values have no place in an .onnx file: fill them before")
 
 
 def _of_raw_features(model: nn.Module, preparation: Preparation) -> nn.Sequential:
