@@ -9,7 +9,7 @@ import pytest
 from cli_support import SMALL, flowers, images, percentage
 
 import fastnn
-from fastnn import data, serialization
+from fastnn import data, nn, optim, serialization
 from fastnn.cli import fitting, network, sources
 from fastnn.cli.preparation import Preparation
 
@@ -201,3 +201,39 @@ def test_threads_hold_for_the_command_alone(works, monkeypatch):
         pytest.skip("more than 1 thread is needed to see that 1 is asked for")
     works("train", "digits", "--hidden", 4, "--epochs", 1, "--threads", 1)
     assert seen == [1] and fastnn.get_num_threads() == before
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """What the trainings of a test are made of: trainers and schedules, in turn."""
+    found = []
+    for name in ("trainer", "schedule"):
+        make = getattr(network, name)
+        monkeypatch.setattr(network, name, lambda *a, make=make: found.append(make(*a)) or found[-1])
+    return found
+
+
+def test_losses_weights_and_schedules(works, made):
+    np.savez("f.npz", X=np.random.default_rng(0).normal(size=(100, 2)), y=np.arange(100) < 20)
+    works("train", "f.npz", *SMALL, "--class-weight", "balanced", "--weight-decay", 0.25, "--schedule", "constant")
+    trainer, schedule = made
+    np.testing.assert_allclose(trainer.criterion.weight, [80 / (2 * 64), 80 / (2 * 16)])
+    assert trainer.optimizer.weight_decay == 0.25 and schedule is None
+    made.clear()
+    works("train", "f.npz", *SMALL, "--optimizer", "adamw", "--schedule", "plateau")
+    assert made[0].criterion.weight is None and made[0].optimizer.weight_decay == 0.01
+    assert isinstance(made[1], optim.lr_scheduler.ReduceLROnPlateau)
+    for loss, kind in (("l1", nn.L1Loss), ("huber", nn.HuberLoss), ("mse", nn.MSELoss)):
+        made.clear()
+        works("train", "f.npz", *SMALL, "--task", "regression", "--loss", loss)
+        assert type(made[0].criterion) is kind and made[0].optimizer.weight_decay == 0
+        assert isinstance(made[1], optim.lr_scheduler.CosineAnnealingLR)
+
+
+def test_options_of_the_other_task_are_refused(refused):
+    np.savez("f.npz", X=np.eye(40), y=np.arange(40) % 2)
+    text = "f.npz: expected a regression for --loss, got classes (--task regression makes them numbers)"
+    assert refused(1, "train", "f.npz", "--loss", "l1") == text
+    np.savez("f.npz", X=np.eye(40), y=np.arange(40) / 3)
+    text = "f.npz: expected a classification for --class-weight, got numbers to predict"
+    assert refused(1, "train", "f.npz", "--class-weight", "balanced") == text
