@@ -400,3 +400,13 @@ def test_decimal_commas(works, refused):
 def test_a_closed_standard_input(refused, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     assert refused(1, "train", "-") == "standard input: expected a table, got none"
+
+
+def test_columns_with_names_of_numbers_or_with_commas(works, refused):
+    write("f.csv", '"a, b",2024,2025,kind\n' + "".join(f"{i},{i % 5},{i * 2}.5,{'uv'[i % 2]}\n" for i in range(30)))
+    works("train", "f.csv", "--target", 2025, "--categorical", 2024, "--ignore", '"a, b"', *QUICK, "--out", "m")
+    found = preparation_of("m")
+    assert found.target == "2025" and found.features == ["2024", "kind"]
+    assert found.categories == [["0", "1", "2", "3", "4"], ["u", "v"]]
+    assert len(works("predict", "m", "f.csv", "--target", 2025).split()) == 30
+    assert refused(1, "train", "f.csv", "--target", 2026) == "f.csv: expected a target column in [-4, 4), got 2026"

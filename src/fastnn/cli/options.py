@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -105,8 +106,8 @@ def json_option(parser: Any) -> None:
 
 
 def names(text: str) -> list[str]:
-    """Names with commas between them."""
-    found = [name.strip() for name in text.split(",")]
+    """Names with commas between them; a name with a comma stands in quotes."""
+    found = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [""])]
     if "" in found:
         raise argparse.ArgumentTypeError(f"expected names or places of columns with commas between, got {text!r}")
     return found

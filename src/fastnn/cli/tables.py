@@ -64,6 +64,7 @@ def is_table(name: str) -> bool:
 def read_table(name: str, options: TableOptions) -> Rows:
     """A table to train on: numbers stay, text becomes categories."""
     table = _open(name, options)
+    options = _years(table, options)
     named = any(isinstance(column, str) for column in (options.target, *options.ignore, *options.categorical))
     header = True if options.header == "auto" and named else options.header
     target = None if options.target is None else table.column(options.target, header)
@@ -96,6 +97,7 @@ def read_table(name: str, options: TableOptions) -> Rows:
 def read_table_as(name: str, options: TableOptions, preparation: Preparation, target_given: bool) -> Rows:
     """A table with the columns that a model was trained on; it may lack the target."""
     table = _open(name, options)
+    options = _years(table, options)
     header = options.header
     if header == "auto" and preparation.features is not None and {*preparation.features} <= {*table.names}:
         header = True
@@ -125,6 +127,20 @@ def _open(name: str, options: TableOptions) -> TextTable:
             raise ValueError("standard input: expected a table, got none")
         source, name = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline=""), "standard input"
     return TextTable(source, name, options.delimiter, options.decimal_comma)
+
+
+def _years(table: TextTable, options: TableOptions) -> TableOptions:
+    """The options with names for the numbers that are no places but stand in the first row, such as 2026."""
+
+    def known(column: int | str) -> int | str:
+        is_place = isinstance(column, str) or -table.width <= column < table.width
+        return column if is_place or str(column) not in table.names else str(column)
+
+    return options._replace(
+        target=None if options.target is None else known(options.target),
+        ignore=tuple(map(known, options.ignore)),
+        categorical=tuple(map(known, options.categorical)),
+    )
 
 
 def _guess(table: TextTable, aside: list[int | None]) -> bool:
