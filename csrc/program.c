@@ -162,6 +162,7 @@ static void train(struct team *t, int me, int members, int64_t deadline)
     if (me > 0)
         fnn_leave(t->processor);
     m.scratch = fnn_pool_alloc(t->program->scratch > FNN_GEMM_SPACE ? t->program->scratch : FNN_GEMM_SPACE);
+    const unsigned long before = fnn_flush();
     do {
         if (me == 0)
             begin_step(t);
@@ -175,6 +176,7 @@ static void train(struct team *t, int me, int members, int64_t deadline)
         }
         meet(&m);
     } while (!t->stop);
+    fnn_unflush(before);
     fnn_pool_free(m.scratch);
     fnn_pool_free(m.space);
 }

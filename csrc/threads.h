@@ -38,6 +38,36 @@ static inline void fnn_relax(void)
 #endif
 }
 
+/* Has the calling thread compute with 0 in place of numbers below the smallest normal one, which cost a hundred cycles
+ * each; returns what fnn_unflush takes to be as before. Where gradients die away, the products of an optimiser are full
+ * of such numbers: an epoch of Adam on 64-100-10 took 3.3 ms instead of 0.8. */
+static inline unsigned long fnn_flush(void)
+{
+#if defined(__x86_64__) || defined(_M_X64)
+    const unsigned before = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(before | 0x8040); /* flush to zero, denormals are zero */
+    return before;
+#elif defined(__aarch64__)
+    unsigned long before;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+    __asm__ volatile("msr fpcr, %0" : : "r"(before | 1ul << 24));
+    return before;
+#else
+    return 0;
+#endif
+}
+
+static inline void fnn_unflush(unsigned long before)
+{
+#if defined(__x86_64__) || defined(_M_X64)
+    __builtin_ia32_ldmxcsr((unsigned)before);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"(before));
+#else
+    (void)before;
+#endif
+}
+
 /* FNN_TEAM runs the statements, which read `me` and `team`, on each member of a team of `wanted` threads, or of fewer
  * where no more can be had. */
 #ifdef _OPENMP

@@ -131,6 +131,18 @@ def test_repr():
     assert repr(fastnn.compile(model)) == f"compile({model!r})"
 
 
+def test_numbers_below_the_smallest_normal_one_are_there_again_after_a_training():
+    """Compiled steps compute without them, on every thread of the team."""
+    x, y = task(96)
+    tiny, ones = np.full(1 << 20, 1e-39, np.float32), np.ones(1 << 20, np.float32)
+    for threads in (1, 2):
+        with fastnn.threads(threads):
+            twin(network()).step.epoch(x, y, 48)
+            bits = tiny.view(np.int32)  # such numbers are equal to 0 where they count as 0
+            assert (backend.ops.unary_forward("ReLU", tiny, 0, 0).view(np.int32) == bits).all()
+            assert ((tiny * ones).view(np.int32) == bits).all()
+
+
 # ---------------------------------------------------------------------------------------------------------------
 # Epochs
 # ---------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from ..interrupts import held
+from ..interrupts import Interrupts
 from ..nn import Module
 from ..program import Step
 from ..program.explicit import train_step
@@ -100,7 +100,8 @@ class Batches:
     def _train_thin(self, step: Step, model: Module, numbers: Array | None) -> tuple[Array, Array]:
         """The same with a step in Python, whose first layer takes the rows as they are."""
         losses, penalties = np.zeros((2, len(self.starts)))
-        with held() as release:
+        interrupts = Interrupts()
+        with interrupts.caught(), interrupts.held():
             for index, start in enumerate(self.starts):
                 block = slice(start, min(start + self.batch_size, self.rows))
                 rows = block if numbers is None else numbers[block]
@@ -108,7 +109,7 @@ class Batches:
                 losses[index], penalties[index], _ = train_step(
                     model, step.criterion, step.optimizer, self.X[rows], self.y[rows], weights
                 )
-                release()
+                interrupts.release()
         return losses, penalties
 
     def _numbers(self, order: Array | None) -> Array | None:
