@@ -14,7 +14,7 @@ import pytest
 from cli_support import SMALL, flowers, images, write
 
 import fastnn
-from fastnn import cli, serialization
+from fastnn import cli, data, serialization
 
 PROGRAM = [sys.executable, "-m", "fastnn"]
 REGRESSION = "id,size,kind,price\n" + "".join(f"{i},{i % 7},{'ab'[i % 2]},{i % 5}.5\n" for i in range(40))
@@ -190,6 +190,15 @@ def test_resume_refuses_another_training(works, run):
     ):
         status, _, err = run(*arguments, "--resume", *more)
         assert status == 1 and err.startswith("fastnn train: error: run.checkpoint: ") and text in err
+    X, y = data.load_digits()
+    np.savez("f.npz", X=X, y=y)
+    np.savez("g.npz", X=X[::-1], y=y[::-1])
+    arguments = ["train", "f.npz", "--hidden", 8, "--quiet", "--checkpoint", "other.checkpoint", "--epochs", 2]
+    works(*arguments)
+    os.replace("g.npz", "f.npz")
+    status, _, err = run(*arguments, "--resume")
+    assert status == 1 and "expected the checksum of the rows as before" in err
+    arguments = ["train", "digits", "--hidden", 8, "--quiet", "--checkpoint", "run.checkpoint"]
     assert "resumed: run.checkpoint" in works(*arguments, "--resume", "--epochs", 2)
 
 

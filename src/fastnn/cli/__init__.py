@@ -12,7 +12,7 @@ from importlib import import_module
 import numpy as np
 
 from .. import __version__, get_num_threads, threads
-from .options import Parser, UsageError
+from .options import INTERRUPTED, Parser, UsageError
 
 COMMANDS = "train", "predict", "evaluate", "info", "bench", "convert", "port"  # a module each
 HELP = """\
@@ -40,13 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A training that diverges is reported as an error of its own, not by NumPy's warnings as well.
         with threads(getattr(arguments, "threads", None) or get_num_threads()), np.errstate(all="ignore"):
             status = run(arguments)
+        if status == INTERRUPTED:
+            _ignore_ctrl_c(argv)
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt:
-        if argv is None:  # the process is about to end, and further ones could but make it end in a traceback
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _ignore_ctrl_c(argv)
         print(f"{where}: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:  # the reader of the output, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -66,6 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{where}: error: {_one_line(error)}", file=sys.stderr)
         return 1
     return status or 0
+
+
+def _ignore_ctrl_c(argv: Sequence[str] | None) -> None:
+    """Once the process is about to end, another one could but make it end with a traceback or without its status."""
+    if argv is None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _one_line(error: Exception) -> str:

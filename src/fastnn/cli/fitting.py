@@ -137,6 +137,8 @@ def without_unused(preparation: Preparation, parts: Parts) -> Parts:
         categories.append(None if texts is None else [text for text, keep in zip(texts, kept, strict=True) if keep])
     preparation.categories = categories
     preparation.n_features = int(used.sum())
+    if preparation.n_features == 0:
+        raise ValueError("expected features with values in the rows to train on, got none")
     preparation.mean, preparation.std = (
         [value for value, keep in zip(values, used, strict=True) if keep]
         for values in (preparation.mean, preparation.std)

@@ -42,9 +42,9 @@ def choose_defaults(arguments: argparse.Namespace, task: str) -> None:
     97.8 % (means of several seeds); regressions get worse with either.
     """
     if arguments.dropout is None:
-        arguments.dropout = 0.2 if task == CLASSIFICATION else 0.0
+        arguments.dropout = 0.2 if task == CLASSIFICATION and arguments.hidden else 0.0
     if arguments.batch_norm is None:
-        arguments.batch_norm = task == CLASSIFICATION
+        arguments.batch_norm = task == CLASSIFICATION and bool(arguments.hidden)
     if arguments.lr is None:
         arguments.lr = OPTIMIZERS[arguments.optimizer][1]
 

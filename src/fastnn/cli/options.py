@@ -7,6 +7,7 @@ import csv
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+INTERRUPTED = 130  # the status after Ctrl-C
 DATA_HELP = """\
 DATA is one of
   digits     1,797 images of handwritten digits that come with fastnn

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from .missing import resolve
 from .network import ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES
 from .options import (
     DATA_HELP,
+    INTERRUPTED,
     UsageError,
     command,
     integer,
@@ -33,8 +35,6 @@ from .preparation import METADATA, TRAINING, Preparation
 from .report import Report, count, listed, plain
 from .scores import in_words, scores
 from .sources import read
-
-INTERRUPTED = 130
 
 HELP = f"""\
 {DATA_HELP}
@@ -194,7 +194,7 @@ def run(arguments: argparse.Namespace) -> int:
     facts = _describe(arguments, preparation, trainer, parts, report)
     watched = next((part for part in (parts.validation, parts.test) if len(part.X)), None)
     validation = None if watched is None else (preparation.inputs(watched.X), preparation.targets(watched.y))
-    interrupted = _fit(trainer, (inputs, targets), validation, arguments, _same(facts), rng, report)
+    interrupted = _fit(trainer, (inputs, targets), validation, arguments, _same(facts, inputs, targets), rng, report)
     facts["training"] |= {"epochs_done": len(trainer.history), "interrupted": interrupted}
     facts["test"] = _test(trainer, preparation, parts.test, report)
     _save(trainer, preparation, arguments, facts, report)
@@ -242,8 +242,8 @@ def _describe(
     words = [
         "-".join(map(str, sizes)),
         *([arguments.activation] if arguments.hidden else []),
-        *(["batch normalisation"] if arguments.batch_norm and arguments.hidden else []),
-        *([f"dropout {arguments.dropout:g}"] if arguments.dropout and arguments.hidden else []),
+        *(["batch normalisation"] if arguments.batch_norm else []),
+        *([f"dropout {arguments.dropout:g}"] if arguments.dropout else []),
         count(parameters, "parameter"),
         f"{arguments.optimizer}, learning rate {trainer.optimizer.lr:g}",
     ]
@@ -258,12 +258,13 @@ def _describe(
     }  # fmt: skip
 
 
-def _same(facts: dict[str, Any]) -> dict[str, Any]:
-    """What must be as before where a training goes on."""
+def _same(facts: dict[str, Any], *arrays: np.ndarray) -> dict[str, Any]:
+    """What must be as before where a training goes on; the rows by a checksum."""
     rows = {f"{name} rows": number for name, number in facts["data"]["rows"].items()}
     free = ("patience", *(() if facts["training"]["schedule"] == "cosine" else ("epochs",)))
     options = {name: value for name, value in facts["training"].items() if name not in free}
-    return {**rows, "sizes": facts["network"]["sizes"], **options}
+    checksum = zlib.crc32(b"".join(array.tobytes() for array in arrays))
+    return {**rows, "sizes": facts["network"]["sizes"], **options, "the checksum of the rows": checksum}
 
 
 def _fit(
