@@ -15,6 +15,7 @@ from cli_support import SMALL, flowers, images, write
 
 import fastnn
 from fastnn import cli, data, serialization
+from fastnn.cli.common import last_ctrl_c
 
 PROGRAM = [sys.executable, "-m", "fastnn"]
 REGRESSION = "id,size,kind,price\n" + "".join(f"{i},{i % 7},{'ab'[i % 2]},{i % 5}.5\n" for i in range(40))
@@ -200,6 +201,26 @@ def test_resume_refuses_another_training(works, run):
     assert status == 1 and "expected the checksum of the rows as before" in err
     arguments = ["train", "digits", "--hidden", 8, "--quiet", "--checkpoint", "run.checkpoint"]
     assert "resumed: run.checkpoint" in works(*arguments, "--resume", "--epochs", 2)
+
+
+def test_the_last_ctrl_c(empty_folder):
+    """The first within the block stops it, more of them do not stop what tidies up, and Python's handler is back."""
+    default = signal.getsignal(signal.SIGINT)
+    assert default is signal.default_int_handler
+    tidied = False
+    try:
+        with pytest.raises(KeyboardInterrupt), last_ctrl_c():
+            try:
+                signal.raise_signal(signal.SIGINT)
+            finally:
+                signal.raise_signal(signal.SIGINT)
+                tidied = True
+        assert tidied and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, default)
+    with last_ctrl_c():
+        assert signal.getsignal(signal.SIGINT) is not default
+    assert signal.getsignal(signal.SIGINT) is default
 
 
 # Pipes

@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     where = f"fastnn {arguments.command}"
+    before = signal.getsignal(signal.SIGINT)
     try:
         run: Callable[[argparse.Namespace], int | None] = arguments.run
         # A training that diverges is reported as an error of its own, not by NumPy's warnings as well.
@@ -47,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _ignore_ctrl_c(argv)
         print(f"{where}: interrupted", file=sys.stderr)
+        if argv is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)  # a program of the user's own goes on
         return INTERRUPTED
     except BrokenPipeError:  # the reader of the output, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
+import signal
 import tempfile
+import threading
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 from .options import UsageError
@@ -39,6 +44,26 @@ def table_options(arguments: argparse.Namespace, target: int | str | None) -> Ta
 
 def _column(text: str) -> int | str:
     return int(text) if text.removeprefix("-").isdecimal() else text
+
+
+@contextlib.contextmanager
+def last_ctrl_c() -> Iterator[None]:
+    """Within the block a Ctrl-C stops, and those after it are ignored, so that nothing is left half tidied up."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not plain or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is stop:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def check_outputs(inputs: list[str], *outputs: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import zlib
@@ -15,7 +16,7 @@ from .. import __version__, serialization
 from ..callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint
 from ..trainer import Trainer
 from . import fitting, network
-from .common import check_outputs, check_picture, table_options
+from .common import check_outputs, check_picture, last_ctrl_c, table_options
 from .missing import resolve
 from .network import ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES
 from .options import (
@@ -196,8 +197,9 @@ def run(arguments: argparse.Namespace) -> int:
     validation = None if watched is None else (preparation.inputs(watched.X), preparation.targets(watched.y))
     interrupted = _fit(trainer, (inputs, targets), validation, arguments, _same(facts, inputs, targets), rng, report)
     facts["training"] |= {"epochs_done": len(trainer.history), "interrupted": interrupted}
-    facts["test"] = _test(trainer, preparation, parts.test, report)
-    _save(trainer, preparation, arguments, facts, report)
+    with last_ctrl_c() if interrupted else contextlib.nullcontext():
+        facts["test"] = _test(trainer, preparation, parts.test, report)
+        _save(trainer, preparation, arguments, facts, report)
     seconds = sum(trainer.history.history.get("seconds", []))
     facts["training"] |= {"seconds": seconds, "history": trainer.history.history}
     report.result({"command": "train", **facts, "model": arguments.out, "plot": arguments.plot, "log": arguments.log})
