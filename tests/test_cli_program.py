@@ -123,6 +123,8 @@ def test_bad_variables_are_one_line(variable, value, text):
 
 # Ctrl-C
 
+sends_ctrl_c = pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to all processes of a console")
+
 
 def interrupted(arguments, signals=1):
     """The command, which gets Ctrl-C as soon as it has told of an epoch: its status, output, errors."""
@@ -143,6 +145,7 @@ def interrupted(arguments, signals=1):
     return process.returncode, out, "".join(lines) + err
 
 
+@sends_ctrl_c
 def test_ctrl_c_keeps_what_is_trained(empty_folder, works):
     pytest.importorskip("matplotlib")
     arguments = ["train", "digits", "--hidden", 32, "--epochs", 100_000, "--out", "m", "--plot", "curve.png"]
@@ -157,6 +160,7 @@ def test_ctrl_c_keeps_what_is_trained(empty_folder, works):
         assert file.readline().startswith("epoch,") and len(file.readlines()) >= 1
 
 
+@sends_ctrl_c
 def test_ctrl_c_with_json(empty_folder):
     status, out, err = interrupted(["train", "digits", "--hidden", 32, "--epochs", 100_000, "--json"])
     assert status == 130 and "Traceback" not in err
@@ -164,6 +168,7 @@ def test_ctrl_c_with_json(empty_folder):
     assert found["training"]["interrupted"] and found["training"]["epochs_done"] >= 1 and found["test"]["rows"] == 360
 
 
+@sends_ctrl_c
 def test_ctrl_c_and_resume_give_what_an_undisturbed_training_gives(empty_folder, works):
     arguments = ["train", "digits", "--hidden", 24, "--epochs", 200, "--patience", 200]
     works(*arguments, "--quiet", "--out", "whole")
@@ -174,6 +179,7 @@ def test_ctrl_c_and_resume_give_what_an_undisturbed_training_gives(empty_folder,
         assert whole.read() == resumed.read()
 
 
+@sends_ctrl_c
 def test_a_second_ctrl_c_stops_at_once(empty_folder):
     """Between the first one and the next the model may be saved already; the status is 130 in either case."""
     status, _, err = interrupted(["train", "digits", "--hidden", 32, "--epochs", 100_000, "--out", "m"], signals=5)
