@@ -36,12 +36,12 @@ BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 LEFT_OUT = re.compile(r"^\s*(?:/\* )?\.\.\.(?: \*/)?\n", re.MULTILINE)
-ABSENT = pytest.mark.skip(reason="docs is not beside the tests")
+beside = pytest.mark.skipif(not PAGES, reason="docs is not beside the tests")
 
 
 def pages(chosen):
     named = [pytest.param(page, id=str(page.relative_to(DOCS).with_suffix(""))) for page in chosen]
-    return pytest.mark.parametrize("page", named or [pytest.param(None, marks=ABSENT)])
+    return pytest.mark.parametrize("page", named or [pytest.param(None, marks=beside)])
 
 
 @pytest.fixture(autouse=True)
@@ -115,9 +115,8 @@ def test_a_dialect_names_all_that_it_has(page):
     assert names <= set(re.findall(r"`(\w+)[(`]", page.read_text()))
 
 
+@beside
 def test_every_dialect_has_a_page():
-    if not PAGES:
-        pytest.skip("docs is not beside the tests")
     assert {page.stem for page in DIALECTS} == {"README", *VOICES}
 
 
@@ -158,16 +157,20 @@ def public():
                 yield f"{name}.{exported}", value
 
 
+@beside
 def test_the_reference_has_all_that_is_public():
-    if not PAGES:
-        pytest.skip("docs is not beside the tests")
     known = [value for _, value in documented()]
     missing = [name for name, value in public() if not any(value is other for other in known)]
     assert not missing and len(known) > 80
 
 
+@beside
 def test_all_that_the_reference_has_is_explained():
-    if not PAGES:
-        pytest.skip("docs is not beside the tests")
     for name, value in documented():
         assert inspect.getdoc(value), name
+
+
+@beside
+def test_a_name_stands_in_the_reference_once():
+    names = [name for name, _ in documented()]
+    assert not {name for name in names if names.count(name) > 1}
