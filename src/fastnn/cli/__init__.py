@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             signal.signal(signal.SIGINT, before)  # a program of the user's own goes on
         return INTERRUPTED
     except BrokenPipeError:  # the reader of the output, such as `head`, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
     except UsageError as error:
         print(f"{where}: error: {error}", file=sys.stderr)
@@ -69,8 +69,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         ValueError,
     ) as error:
         print(f"{where}: error: {_one_line(error)}", file=sys.stderr)
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError:
+            _drop_output()
         return 1
     return status or 0
+
+
+def _drop_output() -> None:
+    """Let what cannot be written go, which Python would try to write once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _ignore_ctrl_c(argv: Sequence[str] | None) -> None:
