@@ -124,6 +124,7 @@ def known_names(app, env):
     """How pages name what the reference has: `fastnn.nn.Linear`, `nn.Linear`, and `Linear` where that is only one."""
     entries = env.get_domain("py").objects.items()
     names = [name for name, entry in entries if not entry.aliased and entry.objtype in ("class", "function", "method")]
+    LINKED.update((name, name) for name, entry in entries if entry.objtype == "module" and name != "fastnn")
     shorts = Counter(name.rpartition(".")[2] for name in names)
     for name in names:
         short = name.rpartition(".")[2]
