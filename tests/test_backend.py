@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -251,3 +252,18 @@ def test_threads_of_python_may_compute_at_once():
         for _ in range(5):
             for got, want in zip(pool.map(layer.update_output, inputs), expected, strict=True):
                 np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not list threads there")
+@pytest.mark.parametrize("own", [{}, {"OPENBLAS_NUM_THREADS": "3", "GOMP_SPINCOUNT": "5"}])
+def test_importing_fastnn_starts_no_thread_and_leaves_the_environment(own):
+    code = """if True:
+        import os, numpy
+        before, threads = dict(os.environ), len(os.listdir("/proc/self/task"))
+        import fastnn
+        assert dict(os.environ) == before
+        print(len(os.listdir("/proc/self/task")) - threads)
+    """
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **own}, capture_output=True, text=True,
+                          timeout=60, check=True)  # fmt: skip
+    assert done.stdout == "0\n"

@@ -20,19 +20,28 @@ from . import reference
 
 # A waiting thread of libgomp spins for milliseconds by default, so that beside another busy process it
 # is descheduled for whole time slices: unary_backward("tanh") at (128, 1000) takes two threads 26 us on a quiet machine
-# of two cores, 12,000 us beside one busy process. With 30,000 turns, about 30 us, it takes 29 and 35 us. libgomp reads
-# the variable once, when _core loads it; the environment is left as it was.
+# of two cores, 12,000 us beside one busy process. With 30,000 turns, about 30 us, it takes 29 and 35 us.
 SPIN_COUNT = "30000"
 
 
 def _load_core() -> Any:
-    if os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:  # the user has chosen
-        return import_module("._core", __package__)
-    os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
+    """The compiled module, with what its libraries read from the environment once; that is then left as it was.
+
+    OpenBLAS, which fastnn has work on one thread and share it out itself, would start threads: 45 ms of an import.
+    """
+    settings = {"OPENBLAS_NUM_THREADS": "1"}
+    if not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:  # else the user has chosen
+        settings["GOMP_SPINCOUNT"] = SPIN_COUNT
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         return import_module("._core", __package__)
     finally:
-        del os.environ["GOMP_SPINCOUNT"]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 _core: Any = None
