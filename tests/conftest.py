@@ -7,6 +7,7 @@ above them run on the back end that it asks for (FASTNN_BACKEND, FASTNN_ISA, FAS
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from cli_support import empty_folder, refused, run, works  # noqa: F401 (fixtures)
@@ -14,6 +15,9 @@ from hypothesis import settings
 from support import ISAS, why_not
 
 from fastnn import backend
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a shell has started in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
