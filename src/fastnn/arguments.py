@@ -31,6 +31,15 @@ def positive_int(where: str, name: str, value: Any) -> int:
     return integer(where, name, value, low=1)
 
 
+def integers(where: str, name: str, value: Any, count: int, low: int | None = None) -> tuple[int, ...]:
+    """`value` as `count` ints, each at least `low`; one int stands for all of them."""
+    if isinstance(value, numbers.Integral):
+        return (integer(where, name, value, low),) * count
+    if not isinstance(value, (tuple, list)) or len(value) != count:
+        raise TypeError(f"{where}: expected {name} as an integer or {count} of them, got {_shown(value)}")
+    return tuple(integer(where, name, number, low) for number in value)
+
+
 def number(
     where: str,
     name: str,

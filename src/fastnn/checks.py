@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 Arrays = list[Any]  # of ndarray, or None where an optional one is absent
+Pair = tuple[int, int]  # down and across
+MAX_SIZE = 2**31 - 1
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -126,6 +128,109 @@ def channels(where: str, input: Any, **given: Any) -> Arrays:
     for name, array in arrays.items():
         shape(where, name, array, input.shape if name == "grad_output" else (input.shape[1],))
     return [input, *checked]
+
+
+def pair(where: str, name: str, numbers: Any, low: int) -> None:
+    """Raise unless `numbers` is two integers of at least `low`."""
+    if not isinstance(numbers, tuple) or len(numbers) != 2 or not all(type(n) is int for n in numbers):
+        raise TypeError(f"{where}: expected {name} as a tuple of two integers, got {type(numbers).__name__}")
+    if not all(low <= n <= MAX_SIZE for n in numbers):
+        raise ValueError(f"{where}: expected {name} of integers from {low} to {MAX_SIZE}, got {numbers}")
+
+
+def window_counts(where: str, size: Any, kernel: Pair, stride: Pair, padding: Any, dilation: Pair = (1, 1)) -> Pair:
+    """How many windows fit into a padded image of `size`, down and across: at least one of each.
+
+    padding is ((top, bottom), (left, right)).
+    """
+    for name, numbers in (("kernel", kernel), ("stride", stride), ("dilation", dilation)):
+        pair(where, name, numbers, 1)
+    if not isinstance(padding, tuple) or len(padding) != 2:
+        raise TypeError(f"{where}: expected padding as ((top, bottom), (left, right)), got {type(padding).__name__}")
+    for ends in padding:
+        pair(where, "padding", ends, 0)
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    rooms = [n + sum(ends) - span for n, ends, span in zip(size, padding, spans, strict=True)]
+    if min(*rooms, size[0] - 1, size[1] - 1) < 0:
+        least = " x ".join(str(max(span - sum(ends), 1)) for span, ends in zip(spans, padding, strict=True))
+        raise ValueError(f"{where}: expected input of height x width from {least}, got {size[0]} x {size[1]}")
+    return rooms[0] // stride[0] + 1, rooms[1] // stride[1] + 1
+
+
+def even_windows(where: str, size: Pair, out_size: Pair) -> None:
+    """Raise unless an image of `size` and windows that cover it evenly are both of at least one pixel."""
+    pair(where, "out_size", out_size, 1)
+    pair(where, "size", size, 1)
+
+
+def conv(
+    where: str, size: Pair | None, stride: Pair, padding: Any, dilation: Pair, groups: int, **given: Any
+) -> Arrays:
+    """weight (out, in / groups, kh, kw), input (N, in, H, W), bias (out,) or None, grad_output, in this order.
+
+    The weight must be given, and either the input or the `size` (H, W) of one; what is not stays None.
+    """
+    arrays = dict(zip(given, floatings(where, ("bias",), **given), strict=True))
+    weight: Any = arrays["weight"]
+    input, bias, grad_output = (arrays.get(name) for name in ("input", "bias", "grad_output"))
+    shape(where, "weight", weight, ("out_channels", "in_channels / groups", "height", "width"))
+    n_out, n_in = weight.shape[:2]
+    if type(groups) is not int or groups < 1 or n_out % groups:
+        raise ValueError(f"{where}: expected groups that divide the {n_out} channels of the output, got {groups!r}")
+    if input is not None:
+        shape(where, "input", input, ("N", n_in * groups, "H", "W"))
+        size = input.shape[2:]
+    elif size is not None:
+        pair(where, "size", size, 0)
+    if bias is not None:
+        shape(where, "bias", bias, (n_out,))
+    counts = window_counts(where, size or (0, 0), weight.shape[2:], stride, padding, dilation)
+    if grad_output is not None:
+        shape(where, "grad_output", grad_output, ("N" if input is None else len(input), n_out, *counts))
+    return [weight, input, bias, grad_output]
+
+
+def images(where: str, **arrays: Any) -> Arrays:
+    """Arrays (N, C, H, W), each of any size."""
+    checked = floatings(where, **arrays)
+    for name, array in zip(arrays, checked, strict=True):
+        shape(where, name, array, ("N", "C", "H", "W"))
+    return checked
+
+
+def feature_rows(where: str, input: Any, **given: Any) -> Arrays:
+    """input (rows, cols), grad_output like it, vectors (cols,) of which any may be None, in the order of the call."""
+    input, *checked = floatings(where, ("weight", "bias"), input=input, **given)
+    shape(where, "input", input, ("rows", "cols"))
+    for name, array in zip(given, checked, strict=True):
+        if array is not None:
+            shape(where, name, array, input.shape if name == "grad_output" else (input.shape[1],))
+    return [input, *checked]
+
+
+def groups_of_channels(where: str, groups: int, input: Any, **given: Any) -> Arrays:
+    """input (N, C, L), grad_output like it, vectors (C,) that may be None; `groups` divides C."""
+    input, *checked = floatings(where, ("weight", "bias"), input=input, **given)
+    shape(where, "input", input, ("N", "C", "L"))
+    if type(groups) is not int or groups < 1 or input.shape[1] % groups:
+        raise ValueError(f"{where}: expected groups that divide the {input.shape[1]} channels, got {groups!r}")
+    for name, array in zip(given, checked, strict=True):
+        if array is not None:
+            shape(where, name, array, input.shape if name == "grad_output" else (input.shape[1],))
+    return [input, *checked]
+
+
+def indices(where: str, index: Any, count: int) -> np.ndarray:
+    """Integers of any shape in [0, count), as contiguous int64."""
+    index = real(where, "input", index)
+    if index.size == 0 and index.dtype.kind == "f":
+        index = index.astype(np.int64)  # the dtype of an empty list says nothing
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"{where}: expected input of integers, got dtype {index.dtype}")
+    bad = (index < 0) | (index >= count)
+    if bad.any():
+        raise IndexError(f"{where}: expected input in [0, {count}), got {index[bad][0]}")
+    return np.ascontiguousarray(index, np.int64).reshape(index.shape)
 
 
 def classes(where: str, input: Any, target: Any, weight: Any = None, ignore_index: int = -100) -> Arrays:

@@ -17,6 +17,7 @@ from .activations import (
     Tanh,
 )
 from .containers import Sequential
+from .convolution import Conv1d, Conv2d
 from .criterions import (
     BCEWithLogitsLoss,
     Criterion,
@@ -28,35 +29,53 @@ from .criterions import (
     NLLLoss,
     PoissonNLLLoss,
 )
-from .dropout import Dropout
+from .dropout import Dropout, Dropout2d
+from .embedding import Embedding
 from .linear import Flatten, Identity, Linear
 from .module import Module, from_config
-from .normalization import BatchNorm1d, ChannelwiseScale
+from .normalization import BatchNorm1d, BatchNorm2d, ChannelwiseScale
+from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool1d, MaxPool2d
+from .reshaping import Upsample, ZeroPad2d
+from .samples import GroupNorm, LayerNorm, RMSNorm
+from .transposed import ConvTranspose2d
 
 __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
+    "BatchNorm2d",
     "ChannelwiseScale",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose2d",
     "Criterion",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout2d",
+    "Embedding",
     "Flatten",
+    "GroupNorm",
     "HalfMSELoss",
     "Hardtanh",
     "HuberLoss",
     "Identity",
     "L1Loss",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
     "MSELoss",
+    "MaxPool1d",
+    "MaxPool2d",
     "Mish",
     "Module",
     "NLLLoss",
     "PoissonNLLLoss",
+    "RMSNorm",
     "ReLU",
     "Sequential",
     "SiLU",
@@ -64,6 +83,8 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "Upsample",
+    "ZeroPad2d",
     "from_config",
     "utils",
 ]

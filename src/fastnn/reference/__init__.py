@@ -8,6 +8,9 @@ arrays' common dtype.
 
 from .channels import *  # noqa: F403
 from .elementwise import *  # noqa: F403
+from .embedding import *  # noqa: F403
 from .linear import *  # noqa: F403
 from .losses import *  # noqa: F403
+from .norms import *  # noqa: F403
 from .updates import *  # noqa: F403
+from .windows import *  # noqa: F403
