@@ -53,6 +53,7 @@ class Layer(Row):
     shapes: tuple[tuple[int, ...], ...]
     kinks: tuple[float, ...] = ()  # inputs at which there is no derivative
     torch: bool = True  # PyTorch has it under the same name, with the same arguments
+    indices: int = 0  # the input is of integers below this, where it is not 0
 
     def layer(self, dtype=np.float64, seed=0):
         """The layer with random parameters and statistics: ones and zeros would hide mistakes."""
@@ -64,6 +65,8 @@ class Layer(Row):
         return layer
 
     def input(self, shape, dtype=np.float64, seed=1):
+        if self.indices:
+            return np.random.default_rng(seed).integers(0, self.indices, shape)
         return away_from(self.kinks, np.random.default_rng(seed), dtype, *shape)
 
 
@@ -122,6 +125,8 @@ class Scheduler(Row):
 
 ANY = ((4, 7), (2, 3, 5), (9,))  # shapes for elementwise layers
 PER_CHANNEL = ((6, 5), (4, 5, 3))
+IMAGES = ((2, 4, 7, 6), (3, 4, 5, 9))
+SEQUENCES = ((3, 4, 9), (2, 4, 6))
 
 LAYERS = [
     Layer("Linear(7, 5)", ((4, 7), (1, 7))),
@@ -155,7 +160,51 @@ LAYERS = [
     Layer("BatchNorm1d(5, track_running_stats=False)", PER_CHANNEL),
     Layer("ChannelwiseScale(5)", PER_CHANNEL, torch=False),
     Layer("ChannelwiseScale(5, bias=False)", PER_CHANNEL, torch=False),
+    Layer("BatchNorm2d(4)", IMAGES),
+    Layer("BatchNorm2d(4, eps=0.125, momentum=None)", IMAGES),
+    Layer("BatchNorm2d(4, momentum=0.3, affine=False)", IMAGES),
+    Layer("BatchNorm2d(4, track_running_stats=False)", IMAGES),
+    Layer("LayerNorm(5)", ((4, 5), (2, 3, 5), (2, 3, 2, 5))),
+    Layer("LayerNorm((3, 5), eps=0.01, bias=False)", ((2, 3, 5), (2, 4, 3, 5))),
+    Layer("LayerNorm(5, elementwise_affine=False)", ((4, 5),)),
+    Layer("RMSNorm(5)", ((4, 5), (2, 3, 5))),
+    Layer("RMSNorm((3, 5), eps=0.01, elementwise_affine=False)", ((2, 3, 5),)),
+    Layer("GroupNorm(2, 6)", ((3, 6), (2, 6, 5), (2, 6, 3, 4))),
+    Layer("GroupNorm(3, 6, eps=0.01, affine=False)", ((2, 6, 3, 4),)),
+    Layer("Conv2d(4, 6, 3)", IMAGES),
+    Layer("Conv2d(4, 6, (1, 4), stride=(2, 3), padding=(0, 2), bias=False)", IMAGES),
+    Layer("Conv2d(4, 6, 4, stride=2, padding=1, dilation=(1, 2), groups=2)", ((2, 4, 7, 6),)),
+    Layer("Conv2d(4, 8, 2, padding='same', groups=4)", IMAGES),
+    Layer("Conv2d(4, 3, (2, 3), padding='same', dilation=(3, 2))", IMAGES),
+    Layer("Conv2d(4, 5, 1, stride=2, padding='valid')", IMAGES),
+    Layer("Conv1d(4, 6, 3)", SEQUENCES),
+    Layer("Conv1d(4, 2, 4, stride=2, padding=3, dilation=2, groups=2, bias=False)", SEQUENCES),
+    Layer("Conv1d(4, 3, 2, padding='same')", SEQUENCES),
+    Layer("ConvTranspose2d(4, 6, 3)", ((2, 4, 3, 4),)),
+    Layer("ConvTranspose2d(4, 6, (2, 3), stride=(2, 3), padding=(0, 1), output_padding=(1, 2), groups=2)",
+          ((2, 4, 3, 2),)),
+    Layer("ConvTranspose2d(4, 3, 3, stride=2, padding=2, bias=False, dilation=2)", ((2, 4, 3, 2),)),
+    Layer("MaxPool2d(2)", IMAGES),
+    Layer("MaxPool2d((3, 2), stride=(2, 1), padding=1)", IMAGES),
+    Layer("MaxPool2d(3, stride=2, dilation=(1, 2), ceil_mode=True)", ((2, 3, 6, 8),)),
+    Layer("MaxPool1d(2)", SEQUENCES),
+    Layer("MaxPool1d(3, stride=2, padding=1, ceil_mode=True)", SEQUENCES),
+    Layer("AvgPool2d(2)", IMAGES),
+    Layer("AvgPool2d((3, 4), stride=2, padding=(1, 2), count_include_pad=False)", IMAGES),
+    Layer("AvgPool2d(4, stride=3, padding=2, ceil_mode=True)", IMAGES),
+    Layer("AvgPool2d(3, stride=2, ceil_mode=True, count_include_pad=False)", IMAGES),
+    Layer("AdaptiveAvgPool2d(1)", IMAGES),
+    Layer("AdaptiveAvgPool2d((3, None))", IMAGES),
+    Layer("AdaptiveAvgPool2d((4, 11))", IMAGES),
+    Layer("ZeroPad2d(1)", IMAGES),
+    Layer("ZeroPad2d((2, 0, -1, 3))", IMAGES),
+    Layer("Upsample(scale_factor=2)", (*IMAGES, (2, 3, 4))),
+    Layer("Upsample(scale_factor=(3, 1), mode='nearest')", IMAGES),
+    Layer("Upsample(size=(14, 18))", ((2, 4, 7, 6),)),
+    Layer("Embedding(7, 3)", ((4, 5), (6,)), indices=7),
+    Layer("Embedding(7, 3, padding_idx=-7)", ((4, 5),), indices=7),
     Layer("Dropout(0.3)", ANY),
+    Layer("Dropout2d(0.3)", IMAGES),
     Layer("Sequential()", ((4, 7),)),
     Layer("Sequential(Linear(7, 5), Tanh(), Linear(5, 3), LogSoftmax(-1))", ((4, 7),)),
     Layer("Sequential(Sequential(Linear(7, 6), BatchNorm1d(6)), GELU(), Sequential(Dropout(0.25), Linear(6, 2)))",

@@ -71,14 +71,19 @@ def test_every_layer(row):
         if len(shape) < 2:
             continue
         layer = row.layer(np.float32)
-        summary = layer.summary(shape[1:])
+        x = np.zeros((2, *shape[1:]), np.int64 if row.indices else np.float32)
+        summary = layer.summary(shape[1:], x.dtype)
         assert summary.parameters == sum(array.size for array in layer.parameters())
-        assert summary.layers[0].output_shape == layer.eval().forward(np.zeros((2, *shape[1:]), np.float32)).shape
-        work = 0
+        output = layer.eval().forward(x)
+        assert summary.layers[0].output_shape == output.shape
+        size, work = np.prod(shape[1:]), 0
         for part in layer.modules():
             work += part.weight.size if isinstance(part, nn.Linear) else 0
-            work += np.prod(shape[1:]) if isinstance(part, nn.ChannelwiseScale) else 0
+            work += size if isinstance(part, (nn.ChannelwiseScale, nn.BatchNorm2d)) else 0
             work += np.prod([part.num_features, *shape[2:]]) if isinstance(part, nn.BatchNorm1d) else 0
+            work += 2 * size if isinstance(part, (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)) else 0
+            work += part.weight.size * np.prod(output.shape[2:]) if isinstance(part, (nn.Conv1d, nn.Conv2d)) else 0
+            work += part.weight.size * np.prod(shape[2:]) if isinstance(part, nn.ConvTranspose2d) else 0
         assert summary.macs == work
 
 

@@ -46,14 +46,15 @@ def test_layers(row, training):
         pytest.skip("PyTorch draws other masks")
     for shape in row.shapes:
         layer, x = row.layer().train(training), row.input(shape)
-        twin, tx = twin_of(layer, row.call), tensor(x, requires_grad=True)
+        twin, tx = twin_of(layer, row.call), tensor(x, requires_grad=not row.indices)
         y, ty = layer.forward(x), twin(tx)
         same(y, ty, f"output {shape}")
         dy = np.random.default_rng(2).standard_normal(y.shape)
         layer.zero_grad()
         dx = layer.backward(x, dy)
         ty.backward(tensor(dy))
-        same(dx, tx.grad, f"gradient of the input {shape}")
+        if not row.indices:
+            same(dx, tx.grad, f"gradient of the input {shape}")
         grads = {name: param.grad for name, param in twin.named_parameters()}
         for (name, _), grad in zip(layer.named_parameters(), layer.grad_parameters(), strict=True):
             same(grad, grads.pop(name), f"gradient of {name} {shape}")

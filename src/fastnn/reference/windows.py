@@ -156,8 +156,9 @@ def max_pool_backward(
     inside = _windows(_padded(np.ones_like(input, bool), padding, False), kernel, stride, dilation)
     largest = windows.max(axis=(4, 5), keepdims=True)
     candidates = inside & ((windows == largest) | np.isnan(windows))
-    first = candidates.reshape(*candidates.shape[:4], -1).argmax(axis=-1)
-    chosen = first[..., None] == np.arange(kernel[0] * kernel[1])
+    count = kernel[0] * kernel[1]
+    first = candidates.reshape(*candidates.shape[:4], count).argmax(axis=-1)
+    chosen = first[..., None] == np.arange(count)
     grads = np.where(chosen, grad_output[..., None], grad_output.dtype.type(0)).reshape(windows.shape)
     return _scattered(grads, input.shape[2:], stride, padding, dilation)
 
