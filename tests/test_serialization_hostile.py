@@ -119,6 +119,12 @@ def test_nesting_of_every_depth(depth):
         {"type": "Linear", "in_features": 1000, "out_features": 1000, "modules": []},
         {"type": "LeakyReLU", "negative_slope": 10**400},
         {"type": "Linear", "in_features": 1, "out_features": 1, "dtype": "("},
+        {"type": "Conv2d", "in_channels": 1 << 20, "out_channels": 1 << 20, "kernel_size": [1, 1]},
+        {"type": "Conv2d", "in_channels": 1, "out_channels": 1, "kernel_size": [1 << 20, 1 << 20]},
+        {"type": "Conv1d", "in_channels": 1 << 40, "out_channels": 1 << 40, "kernel_size": [3], "groups": 1 << 30},
+        {"type": "Embedding", "num_embeddings": 1 << 30, "embedding_dim": 1 << 30},
+        {"type": "LayerNorm", "normalized_shape": [1 << 30, 1 << 30]},
+        {"type": "GroupNorm", "num_groups": 1, "num_channels": 1 << 40},
     ],
 )
 def test_sizes_and_values_that_no_layer_has(layer):

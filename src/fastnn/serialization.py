@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURE = "fastnn.architecture"
 MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors library
+SIZES = ("features", "_channels", "kernel_size", "num_embeddings", "embedding_dim", "normalized_shape")
 MAX_EXCESS = 1 << 20  # parameters: layers may be described that have none, such as BatchNorm1d(8, affine=False)
 MAX_ERROR = 500  # letters
 MAX_AXES = 32  # as many as every NumPy release allows
@@ -140,15 +141,21 @@ def _layers(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from _layers(layer)
 
 
+def _claimed(layer: Mapping[str, Any]) -> int:
+    """The product of all sizes among the arguments of a layer."""
+    values = [value for name, value in layer.items() if name.endswith(SIZES)]
+    sizes = [size for value in values for size in (value if isinstance(value, list) else [value])]
+    groups = layer.get("groups")
+    product = math.prod(size for size in sizes if type(size) is int and size > 0)
+    return product // groups if type(groups) is int and groups > 0 else product
+
+
 def _check_sizes(config: Mapping[str, Any], held: int) -> None:
     """Raise before layers are built that are far larger than what the file holds for them.
 
-    A layer has at least as many parameters as the product of its arguments that end in "features", or none at all.
+    A layer has at least as many parameters as the product of its sizes, or none at all.
     """
-    claimed = sum(
-        math.prod(n for name, n in layer.items() if name.endswith("features") and type(n) is int and n > 0)
-        for layer in _layers(config)
-    )
+    claimed = sum(map(_claimed, _layers(config)))
     if claimed > held + MAX_EXCESS:
         raise ValueError(f"its architecture has {claimed} parameters or more, the file holds {held}")
 
