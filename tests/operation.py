@@ -28,6 +28,7 @@ class Operation:
     variant: str = ""
     sequential: bool = False  # runs on one thread, or has so little to do that none is woken for a thousand rows
     inplace: tuple[str, ...] = ()  # the arguments that are written
+    batched: tuple[str, ...] = ()  # those whose first axis is the batch, where the others are no rows and columns
     oracle_scale: Callable[..., Any] | None = None  # where the reference's formula cancels and the kernel's does not
 
     @property
