@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cases import OPERATIONS
-from pending import PENDING, reason
+from pending import PENDING, why_pending
 from support import needs_native
 from torch_operations import prepared
 
@@ -40,7 +40,7 @@ def test_operation(measure, request, operation, kind, size, dtype, library):
             pytest.skip(f"no single call of PyTorch does {operation.name}")
     else:
         if library == "native" and operation.name in PENDING:
-            pytest.skip(reason(operation.name))
+            pytest.skip(why_pending(operation.name))
         call = getattr(backend._core if library == "native" else reference, operation.name)
         values = list(arguments.values())
 

@@ -3,8 +3,8 @@
 To add a layer: one row in LAYERS, the constructor's call as text and the shapes of its inputs. Gradients, dtypes,
 saving, printing and the comparison with PyTorch, whose layer of the same name is called with the same text, follow from
 the row. A criterion, an optimiser or a scheduler: one row in its list, likewise.
-To add an operation of the back end, in one of `operations_of_*.py`: (1) a maker of its arguments, (2) the natural size of the terms of each output, (3) the row with both, and how many eps of that size are
-allowed, with the reason.
+To add an operation of the back end, in one of `operations_of_*.py`: (1) a maker of its arguments, (2) the natural size
+of the terms of each output, (3) the row with both, and how many eps of that size are allowed, with the reason.
 A completeness test fails while something public has no row.
 """
 

@@ -12,7 +12,7 @@ import signal
 import pytest
 from cli_support import empty_folder, refused, run, works  # noqa: F401 (fixtures)
 from hypothesis import settings
-from pending import PENDING, reason
+from pending import PENDING, why_pending
 from support import ISAS, why_not
 
 from fastnn import backend
@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         operation = item.callspec.params.get("operation") if hasattr(item, "callspec") else None
         if getattr(operation, "name", None) in PENDING:
-            item.add_marker(pytest.mark.skip(reason=reason(operation.name)))
+            item.add_marker(pytest.mark.skip(reason=why_pending(operation.name)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -58,7 +58,7 @@ def pytest_pyfunc_call(pyfuncitem):
         return (yield)
     except AttributeError as error:
         if error.name in PENDING and error.obj is backend._core:
-            pytest.skip(reason(error.name))
+            pytest.skip(why_pending(error.name))
         raise
 
 

@@ -18,5 +18,5 @@ PENDING = frozenset(
 )
 
 
-def reason(name):
+def why_pending(name):
     return f"the compiled back end has no {name} yet"
