@@ -25,18 +25,31 @@ class Unavailable(NamedTuple):
 
 # Every layer of fastnn: whether PyTorch has one of the same name and arguments, or why not.
 LAYERS: dict[str, bool | Unavailable] = {
+    "AdaptiveAvgPool2d": True,
+    "AvgPool2d": True,
     "BatchNorm1d": True,
+    "BatchNorm2d": True,
     "ChannelwiseScale": Unavailable("PyTorch has no such layer"),
+    "Conv1d": True,
+    "Conv2d": True,
+    "ConvTranspose2d": True,
     "Dropout": True,
+    "Dropout2d": True,
     "ELU": True,
+    "Embedding": True,
     "Flatten": True,
     "GELU": True,
+    "GroupNorm": True,
     "Hardtanh": True,
     "Identity": True,
+    "LayerNorm": True,
     "LeakyReLU": True,
     "Linear": True,
     "LogSoftmax": True,
+    "MaxPool1d": True,
+    "MaxPool2d": True,
     "Mish": True,
+    "RMSNorm": True,
     "ReLU": True,
     "SELU": True,
     "Sequential": True,
@@ -45,6 +58,16 @@ LAYERS: dict[str, bool | Unavailable] = {
     "Softmax": True,
     "Softplus": True,
     "Tanh": True,
+    "Upsample": True,
+    "ZeroPad2d": True,
+}
+OPTIONS = {  # attributes of PyTorch's layers that fastnn has not, and the value that stands for without
+    "align_corners": None,
+    "divisor_override": None,
+    "max_norm": None,
+    "padding_mode": "zeros",
+    "return_indices": False,
+    "scale_grad_by_freq": False,
 }
 TORCH_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -131,6 +154,9 @@ def _built(torch: Any, module: Any, path: str, made: dict[int, nn.Module]) -> nn
 
 def _layer(torch: Any, module: Any, kind: type[nn.Module], path: str, where: str) -> nn.Module:
     """One layer with the arguments and arrays of the module."""
+    for option, absent in OPTIONS.items():
+        if (value := getattr(module, option, absent)) != absent:
+            raise ValueError(f"{where}: expected {kind.__name__} with {option}={absent!r}, got {value!r}")
     tensors = {name: getattr(module, name, None) for name in (*kind.param_names, *kind.buffer_names)}
     arrays = {name: as_array(torch, _join(path, name), value) for name, value in tensors.items() if value is not None}
     arguments = {name: getattr(module, name) for name in kind.config_names if name not in kind.param_names}

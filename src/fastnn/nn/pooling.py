@@ -33,10 +33,10 @@ def _ends(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil
 
     But for windows that would begin behind the last element and the padding in front of it.
     """
-    if not ceil_mode:
-        return padding, padding
     span = dilation * (kernel - 1) + 1
-    count = -(-max(size + 2 * padding - span, 0) // stride) + 1
+    count = -((span - size - 2 * padding) // stride) + 1
+    if not ceil_mode or count < 1:  # without a window the back end raises
+        return padding, padding
     if (count - 1) * stride >= size + padding:
         count -= 1
     return padding, max((count - 1) * stride + span - size - padding, 0)

@@ -1,0 +1,350 @@
+"""Convolutions, pooling and their kin beside PyTorch for any geometry, and what is particular to them."""
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from support import same_bits
+
+import fastnn
+from fastnn import nn
+
+EXACT = {"rtol": 1e-9, "atol": 1e-11}
+
+
+def outcome(function, *args, **kwargs):
+    """What a call comes to: ("returned", value) or ("raised", type, text)."""
+    try:
+        return "returned", function(*args, **kwargs)
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:
+        return "raised", type(error), str(error)
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch", reason="PyTorch is not installed")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Any geometry
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def pairs(low, high):
+    """One number, or one for each axis."""
+    return st.one_of(st.integers(low, high), st.tuples(st.integers(low, high), st.integers(low, high)))
+
+
+images = st.tuples(st.integers(0, 3), st.integers(1, 9), st.integers(1, 9))  # N, H, W
+seeds = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def convolutions(draw, axes=2):
+    """The arguments of a convolution."""
+    groups, each = (
+        draw(st.integers(1, 3)),
+        (lambda low, high: pairs(low, high) if axes == 2 else st.integers(low, high)),
+    )
+    stride = draw(each(1, 3))
+    padding = st.one_of(each(0, 4), st.just("valid"), *([st.just("same")] if stride in (1, (1, 1)) else []))
+    options = {"stride": stride, "padding": draw(padding), "dilation": draw(each(1, 3)), "groups": groups}
+    channels = groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 3))
+    return (*channels, draw(each(1, 4))), {**options, "bias": draw(st.booleans())}
+
+
+def compare(torch, name, arguments, options, shape, seed):
+    """Output, gradients and errors of a layer and of PyTorch's of the same name, arguments and parameters."""
+    built = outcome(getattr(nn, name), *arguments, **options)
+    twin = outcome(getattr(torch.nn, name), *arguments, **options)
+    assert built[0] == twin[0], (built, twin)
+    assume(built[0] == "returned")
+    layer, twin = built[1].astype(np.float64), twin[1].double()
+    rng = np.random.default_rng(seed)
+    for (key, array), (other, tensor) in zip(layer.named_parameters(), twin.named_parameters(), strict=True):
+        assert key == other
+        array[...] = rng.standard_normal(array.shape)
+        tensor.data = torch.tensor(array)
+    x = rng.standard_normal(shape)
+    tx = torch.tensor(x, requires_grad=True)
+    y, ty = outcome(layer.forward, x), outcome(twin, tx)
+    if 0 in shape and y[0] != ty[0]:
+        return  # what has no output here, and empty batches there
+    assert y[0] == ty[0], (y, ty)
+    if y[0] == "raised":
+        assert y[1] is ValueError and y[2].startswith(f"{name}: expected ") and "\n" not in y[2]
+        return
+    np.testing.assert_allclose(y[1], ty[1].detach().numpy(), **EXACT)
+    assert y[1].shape == tuple(ty[1].shape)
+    if not np.isfinite(y[1]).all():
+        return  # a window with nothing but padding in it: PyTorch writes the gradient outside of the image
+    dy = rng.standard_normal(y[1].shape)
+    ty[1].backward(torch.tensor(dy))
+    layer.zero_grad()
+    np.testing.assert_allclose(layer.backward(x, dy), tx.grad.numpy(), **EXACT)
+    for grad, tensor in zip(layer.grad_parameters(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(grad, tensor.grad.numpy(), **EXACT)
+
+
+@settings(max_examples=300)
+@given(convolution=convolutions(), image=images, seed=seeds)
+def test_convolutions_of_images(torch, convolution, image, seed):
+    arguments, options = convolution
+    compare(torch, "Conv2d", arguments, options, (image[0], arguments[0], *image[1:]), seed)
+
+
+@settings(max_examples=150)
+@given(convolution=convolutions(axes=1), n=st.integers(0, 3), length=st.integers(1, 12), seed=seeds)
+def test_convolutions_of_sequences(torch, convolution, n, length, seed):
+    arguments, options = convolution
+    if options["padding"] == "same" and (options["dilation"] * (arguments[2] - 1)) % 2:
+        assume(n > 0)  # PyTorch raises for an empty batch of those
+    compare(torch, "Conv1d", arguments, options, (n, arguments[0], length), seed)
+
+
+@settings(max_examples=200)
+@given(convolution=convolutions(), more=pairs(0, 2), image=images, seed=seeds)
+def test_transposed_convolutions(torch, convolution, more, image, seed):
+    arguments, options = convolution
+    assume(not isinstance(options["padding"], str))
+    both = np.broadcast_to(more, 2) < np.broadcast_to(options["stride"], 2)
+    assume(both.all())  # PyTorch takes one up to the dilation too
+    compare(
+        torch,
+        "ConvTranspose2d",
+        arguments,
+        {**options, "output_padding": more},
+        (image[0], arguments[0], *image[1:]),
+        seed,
+    )
+
+
+@settings(max_examples=300)
+@given(kernel=pairs(1, 4), stride=st.one_of(st.none(), pairs(1, 3)), padding=pairs(0, 2), dilation=pairs(1, 2),
+       ceil_mode=st.booleans(), image=images, seed=seeds)  # fmt: skip
+def test_the_largest_of_any_windows(torch, kernel, stride, padding, dilation, ceil_mode, image, seed):
+    assume((2 * np.broadcast_to(padding, 2) <= np.broadcast_to(kernel, 2)).all())
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
+    compare(torch, "MaxPool2d", (kernel,), options, (image[0], 2, *image[1:]), seed)
+
+
+@settings(max_examples=150)
+@given(kernel=st.integers(1, 5), stride=st.one_of(st.none(), st.integers(1, 3)), padding=st.integers(0, 2),
+       dilation=st.integers(1, 2), ceil_mode=st.booleans(), n=st.integers(0, 2), length=st.integers(1, 12),
+       seed=seeds)  # fmt: skip
+def test_the_largest_of_any_windows_of_sequences(torch, kernel, stride, padding, dilation, ceil_mode, n, length, seed):
+    assume(2 * padding <= kernel)
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
+    compare(torch, "MaxPool1d", (kernel,), options, (n, 2, length), seed)
+
+
+@settings(max_examples=300)
+@given(kernel=pairs(1, 4), stride=st.one_of(st.none(), pairs(1, 4)), padding=pairs(0, 2), ceil_mode=st.booleans(),
+       count_include_pad=st.booleans(), image=images, seed=seeds)  # fmt: skip
+def test_the_mean_of_any_windows(torch, kernel, stride, padding, ceil_mode, count_include_pad, image, seed):
+    assume((2 * np.broadcast_to(padding, 2) <= np.broadcast_to(kernel, 2)).all())
+    options = {"stride": stride, "padding": padding, "ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
+    compare(torch, "AvgPool2d", (kernel,), options, (image[0], 2, *image[1:]), seed)
+
+
+@settings(max_examples=100)
+@given(size=st.one_of(pairs(1, 12), st.tuples(st.none(), st.integers(1, 5))), image=images, seed=seeds)
+def test_windows_that_cover_an_image_evenly(torch, size, image, seed):
+    compare(torch, "AdaptiveAvgPool2d", (size,), {}, (image[0], 2, *image[1:]), seed)
+
+
+@settings(max_examples=100)
+@given(padding=st.one_of(st.integers(-2, 3), st.tuples(*(st.integers(-3, 3),) * 4)), image=images, seed=seeds)
+def test_any_zeros_around_an_image(torch, padding, image, seed):
+    left, right, top, bottom = np.broadcast_to(padding, 4).tolist()
+    assume(image[1] + top + bottom > 0 and image[2] + left + right > 0)  # PyTorch makes empty images too
+    assume(min(top, 0) + min(bottom, 0) + image[1] >= 0 and min(left, 0) + min(right, 0) + image[2] >= 0)
+    compare(torch, "ZeroPad2d", (padding,), {}, (image[0], 2, *image[1:]), seed)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Special values
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_largest_element_of_special_ones():
+    nan, inf = np.nan, np.inf
+    x = np.array([[[[1, nan, -inf, -inf], [2, 3, -inf, -inf], [5, 5, -1, inf], [5, 5, inf, 0]]]])
+    layer, dy = nn.MaxPool2d(2), np.array([[[[1.0, 2.0], [3.0, 4.0]]]])
+    np.testing.assert_array_equal(layer.forward(x), [[[[nan, -inf], [5, inf]]]])
+    expected = [[[[0, 1, 2, 0], [0, 0, 0, 0], [3, 0, 0, 4], [0, 0, 0, 0]]]]  # the first of equal ones, row by row
+    np.testing.assert_array_equal(layer.backward(x, dy), expected)
+
+
+def test_padding_is_never_the_largest_element():
+    x = np.full((1, 1, 2, 2), -np.inf)
+    layer = nn.MaxPool2d(3, stride=1, padding=1)
+    assert (layer.forward(x) == -np.inf).all()
+    np.testing.assert_array_equal(layer.backward(x, np.ones((1, 1, 2, 2))), [[[[4, 0], [0, 0]]]])
+
+
+def test_nan_stays_in_the_windows_that_have_it():
+    x = np.zeros((1, 1, 4, 4))
+    x[0, 0, 0, 0] = np.nan
+    for layer in (nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(2), nn.MaxPool2d(2)):
+        np.testing.assert_array_equal(np.isnan(layer.forward(x))[0, 0], [[True, False], [False, False]])
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Shapes and arguments
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "shape", "line"),
+    [
+        ("Conv2d(3, 2, 3)", (2, 3, 4), "Conv2d: expected input of shape (N, 3, H, W), got (2, 3, 4)"),
+        ("Conv2d(3, 2, 3)", (2, 4, 5, 5), "Conv2d: expected input of shape (N, 3, H, W), got (2, 4, 5, 5)"),
+        ("Conv2d(3, 2, 5, padding=1)", (2, 3, 2, 9), "Conv2d: expected input of height x width from 3 x 3, got 2 x 9"),
+        ("Conv1d(3, 2, 5)", (2, 3, 4), "Conv1d: expected input of length from 5, got 4"),
+        ("Conv1d(3, 2, 5)", (2, 3), "Conv1d: expected input of shape (N, 3, L), got (2, 3)"),
+        ("ConvTranspose2d(3, 2, 1, padding=1)", (2, 3, 2, 9),
+         "ConvTranspose2d: expected an input with an output of at least one pixel, got (2, 3, 2, 9)"),
+        ("MaxPool2d(3)", (2, 3, 2, 9), "MaxPool2d: expected input of height x width from 3 x 3, got 2 x 9"),
+        ("MaxPool1d(3)", (2, 3, 2), "MaxPool1d: expected input of length from 3, got 2"),
+        ("AvgPool2d(3)", (3, 4, 5), "AvgPool2d: expected input of shape (N, C, H, W), got (3, 4, 5)"),
+        ("AdaptiveAvgPool2d(3)", (3, 4), "AdaptiveAvgPool2d: expected input of shape (N, C, H, W), got (3, 4)"),
+        ("BatchNorm2d(3)", (3, 4), "BatchNorm2d: expected input of shape (N, 3, H, W), got (3, 4)"),
+        ("BatchNorm2d(3)", (3, 4, 2, 2), "BatchNorm2d: expected input of shape (N, 3, H, W), got (3, 4, 2, 2)"),
+        ("BatchNorm2d(3)", (1, 3, 1, 1),
+         "BatchNorm2d: expected more than 1 value per channel when training, got input of shape (1, 3, 1, 1)"),
+        ("LayerNorm((3, 4))", (2, 4, 3), "LayerNorm: expected input of shape (..., 3, 4), got (2, 4, 3)"),
+        ("GroupNorm(2, 4)", (2, 3),
+         "GroupNorm: expected input of shape (N, 4) or (N, 4, L) or (N, 4, H, W), got (2, 3)"),
+        ("Dropout2d()", (2, 3), "Dropout2d: expected input of shape (N, C, H, W), got (2, 3)"),
+        ("ZeroPad2d(-1)", (1, 1, 2, 5), "ZeroPad2d: expected input of which a pixel is left, got 2 x 5 pixels"),
+        ("Upsample(scale_factor=2)", (2, 3), "Upsample: expected input of shape (N, C, L) or (N, C, H, W), got (2, 3)"),
+        ("Upsample(size=5)", (1, 1, 2, 5), "Upsample: expected input of a size that divides 5, got (1, 1, 2, 5)"),
+    ],
+)  # fmt: skip
+def test_layers_say_what_input_they_expect(call, shape, line):
+    layer = eval(call, vars(nn))
+    assert outcome(layer.forward, np.zeros(shape, np.float32)) == ("raised", ValueError, line)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "line"),
+    [
+        ("Conv2d(3, 4, 0)", ValueError, "Conv2d: expected kernel_size >= 1, got 0"),
+        ("Conv2d(3, 4, (1, 2, 3))", TypeError, "Conv2d: expected kernel_size as an integer or 2 of them, got tuple"),
+        ("Conv2d(3, 4, 2, padding='full')", ValueError, "Conv2d: expected padding 'same' or 'valid', got 'full'"),
+        ("Conv2d(3, 4, 2, (1, 2), 'same')", ValueError, "Conv2d: expected stride 1 with padding 'same', got (1, 2)"),
+        ("Conv1d(3, 4, 2, groups=2)", ValueError,
+         "Conv1d: expected groups that divide in_channels and out_channels, got 2 for 3 and 4"),
+        ("ConvTranspose2d(3, 4, 2, output_padding=1)", ValueError,
+         "ConvTranspose2d: expected output_padding less than stride (1, 1), got (1, 1)"),
+        ("MaxPool2d(2.0)", TypeError, "MaxPool2d: expected kernel_size as an integer or 2 of them, got 2.0"),
+        ("AvgPool2d(2, padding=2)", ValueError, "AvgPool2d: expected padding of at most half of a window, got 2"),
+        ("AdaptiveAvgPool2d(0)", ValueError, "AdaptiveAvgPool2d: expected output_size >= 1, got 0"),
+        ("LayerNorm(())", ValueError, "LayerNorm: expected normalized_shape with at least one axis, got ()"),
+        ("RMSNorm(3, eps=-1)", ValueError, "RMSNorm: expected eps >= 0, got -1"),
+        ("GroupNorm(4, 6)", ValueError, "GroupNorm: expected num_groups to divide num_channels 6, got 4"),
+        ("Embedding(3, 2, 3)", ValueError, "Embedding: expected padding_idx of a row of 3, got 3"),
+        ("ZeroPad2d((1, 2))", TypeError, "ZeroPad2d: expected padding as an integer or 4 of them, got tuple"),
+        ("Upsample()", ValueError, "Upsample: expected either size or scale_factor, got neither"),
+        ("Upsample(2, 2)", ValueError, "Upsample: expected either size or scale_factor, got both"),
+        ("Upsample(scale_factor=1.5)", TypeError,
+         "Upsample: expected scale_factor as an integer or 2 of them, got 1.5"),
+        ("Dropout2d(1.0)", ValueError, "Dropout2d: expected p in [0, 1), got 1.0"),
+    ],
+)  # fmt: skip
+def test_constructors_check_their_arguments(call, kind, line):
+    assert outcome(eval, call, {**vars(nn)}) == ("raised", kind, line)
+
+
+def test_embedding_takes_whole_numbers_of_its_table():
+    layer = nn.Embedding(3, 2)
+    for x, kind, line in (
+        (np.array([0.0, 1.0]), TypeError, "Embedding: expected input of integers, got dtype float64"),
+        (np.array([0, 3]), IndexError, "Embedding: expected input in [0, 3), got 3"),
+        (np.array([[0], [-1]]), IndexError, "Embedding: expected input in [0, 3), got -1"),
+    ):
+        assert outcome(layer.forward, x) == ("raised", kind, line)
+        kept = layer.grad_weight.copy()
+        assert outcome(layer.acc_grad_params, x, np.ones((*x.shape, 2))) == ("raised", kind, line)
+        np.testing.assert_array_equal(layer.grad_weight, kept)
+
+
+def test_padded_rows_are_zero_at_first_and_get_no_gradient():
+    layer = nn.Embedding(4, 3, padding_idx=-1, rng=0)
+    assert layer.padding_idx == 3 and not layer.weight[3].any() and layer.weight[:3].all()
+    layer.backward([3, 1, 3, 1], np.ones((4, 3), np.float32))
+    np.testing.assert_array_equal(layer.grad_weight, [[0] * 3, [2] * 3, [0] * 3, [0] * 3])
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Initial values, masks, training
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "fan_in"),
+    [("Conv2d(6, 200, (3, 2), groups=2", 18), ("Conv1d(8, 300, 3", 24), ("ConvTranspose2d(100, 50, 3", 450)],
+)
+def test_initial_weights_have_the_spread_of_pytorch(torch, call, fan_in):
+    ours, again = (eval(call + ", rng=0)", vars(nn)) for _ in range(2))
+    theirs = eval(call + ")", vars(torch.nn))
+    for name in ("weight", "bias"):
+        a, b = getattr(ours, name), getattr(theirs, name).detach().numpy()
+        assert a.shape == b.shape and same_bits(a, getattr(again, name))
+        assert np.abs(a).max() <= 1 / np.sqrt(fan_in) and np.abs(b).max() <= 1 / np.sqrt(fan_in) + 1e-7
+        np.testing.assert_allclose(a.std(), b.std(), rtol=0.15)
+
+
+def test_whole_channels_are_dropped():
+    layer, x = nn.Dropout2d(0.25, rng=3), np.random.default_rng(0).random((40, 50, 3, 2)) + 1
+    y = layer.forward(x)
+    dropped = ~y.any(axis=(2, 3))
+    assert abs(dropped.mean() - 0.25) < 0.04
+    np.testing.assert_allclose(y, x * ~dropped[:, :, None, None] / 0.75)
+    np.testing.assert_allclose(layer.backward(x, x), y)
+    assert not same_bits(layer.forward(x), y)
+    layer.undo_output()
+    layer.undo_output()
+    assert same_bits(layer.forward(x), y)
+
+
+@pytest.mark.parametrize("kind", ["Conv2d", "Conv1d", "ConvTranspose2d", "LayerNorm", "BatchNorm2d"])
+def test_a_gradient_of_another_shape_changes_nothing(kind):
+    layer = {"Conv2d": nn.Conv2d(2, 3, 2), "Conv1d": nn.Conv1d(2, 3, 2), "ConvTranspose2d": nn.ConvTranspose2d(2, 3, 2),
+             "LayerNorm": nn.LayerNorm(6), "BatchNorm2d": nn.BatchNorm2d(2)}[kind]  # fmt: skip
+    x = np.random.default_rng(0).random((4, 2, 6) if kind == "Conv1d" else (4, 2, 4, 6))
+    shape = layer.forward(x).shape
+    grads = copy.deepcopy(layer.grad_parameters())
+    for wrong in ((*shape[:-1], shape[-1] + 1), (shape[0], shape[1], *shape[:1:-1]), shape[1:]):
+        if wrong != shape:
+            got = outcome(layer.backward, x, np.ones(wrong))
+            assert got[:2] == ("raised", ValueError) and "expected grad_output of shape" in got[2], got
+    assert all(map(same_bits, layer.grad_parameters(), grads))
+
+
+def test_a_small_network_of_images_learns():
+    X, y = fastnn.data.load_digits()
+    X = X[:600].reshape(-1, 1, 8, 8).astype(np.float32) / 16
+    fastnn.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding="same"), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.GroupNorm(4, 16), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.Linear(64, 10))  # fmt: skip
+    trainer = fastnn.Trainer(model, nn.CrossEntropyLoss(), fastnn.optim.Adam(model, lr=0.01))
+    history = trainer.fit(X[:500], y[:500], epochs=6, batch_size=50, rng=0, progress=False)
+    assert history.history["loss"][-1] < 0.4
+    assert (model.eval().forward(X[500:]).argmax(axis=1) == y[500:600]).mean() > 0.85
+
+
+def test_a_network_of_words_learns():
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 12, (400, 6))
+    y = (X < 4).sum(axis=1) > (X >= 8).sum(axis=1)
+    fastnn.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(12, 4), nn.LayerNorm(4), nn.Flatten(), nn.Linear(24, 2))
+    trainer = fastnn.Trainer(model, nn.CrossEntropyLoss(), fastnn.optim.Adam(model, lr=0.02))
+    history = trainer.fit(X, y.astype(np.int64), epochs=12, batch_size=20, rng=0, progress=False)
+    assert history.history["accuracy"][-1] > 0.9
