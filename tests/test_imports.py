@@ -60,6 +60,7 @@ LEVELS = """
     callbacks
     interop.packages interop.graph
     interop.layers
+    interop.images
     interop.torch interop.onnx
     interop.torch_training
     interop

@@ -1,4 +1,4 @@
-"""The ONNX form of every layer of fastnn in evaluation mode: one function each, in one table.
+"""The ONNX form of layers of fastnn in evaluation mode: one function each, in one table; images.py has the others.
 
 ONNX Runtime has Elu, Selu, Softplus and Erf in float32 alone, and fails for a Clip in float64 behind a Relu; numbers
 that are attributes of operators are float32. So float64 is made of simpler operators. Erf is computed in float32 there
@@ -155,8 +155,12 @@ def _batch_normalized(graph: Graph, layer: Any, x: Value) -> Value:
 
 
 def _channel_means(graph: Graph, x: Value) -> Value:
-    axes = [axis for axis in range(len(x.shape)) if axis != 1]
-    shape = tuple(size if axis == 1 else 1 for axis, size in enumerate(x.shape))
+    return _means(graph, x, [axis for axis in range(len(x.shape)) if axis != 1])
+
+
+def _means(graph: Graph, x: Value, axes: list[int]) -> Value:
+    """The means over some axes, which stay with size 1."""
+    shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
     if graph.opset >= AXES_ARE_INPUT:
         return graph.op("ReduceMean", [x, graph.constant(axes, np.int64)], x._replace(shape=shape))
     return graph.op("ReduceMean", [x], x._replace(shape=shape), axes=axes)
@@ -179,6 +183,7 @@ def _per_channel(array: Array, x: Value) -> Array:
 # Sequential is what to_onnx walks through, so it has no form of its own.
 FORMS: dict[str, Callable[[Graph, Any, Value], Value]] = {
     "BatchNorm1d": _batch_norm,
+    "BatchNorm2d": _batch_norm,
     "ChannelwiseScale": _scaled,
     "Dropout": _same,
     "ELU": _elu,

@@ -15,9 +15,11 @@ from ..program.tape import HOOKS
 from ..serialization import written_beside
 from ..summary import row_shape
 from .graph import Graph, Value
-from .layers import FORMS
+from .images import FORMS as OF_IMAGES
+from .layers import FORMS as OF_LAYERS
 from .packages import required
 
+FORMS = {**OF_LAYERS, **OF_IMAGES}
 LEAST_OPSET = 15  # the first with today's BatchNormalization
 LEAST_IR = 8  # opset 17 asks for it
 MOST_BYTES = 2_000_000_000  # a protocol buffer holds 2 GiB
@@ -51,7 +53,8 @@ def to_onnx(
     batch : str or int
         The name of the axis of the rows, of which there may be any number; or their fixed number from 1.
     dtype : dtype, optional
-        Of the input, float32 or float64; by default that of the parameters, float32 without any.
+        Of the input, float32 or float64; by default that of the parameters, float32 without any. In front of an
+        `Embedding` it is int64.
     opset : int
         The version of the operators, from 15.
     ir_version : int, optional
@@ -80,8 +83,9 @@ def to_onnx(
 
     Notes
     -----
-    `Dropout` is left out, `BatchNorm1d` uses its running statistics (without any, those of the batch, as in fastnn).
-    In float64 the exact `GELU` has the accuracy of float32.
+    `Dropout` is left out, batch normalisation uses its running statistics (without any, those of the batch, as in
+    fastnn).
+    In float64 the exact `GELU`, convolutions and `AvgPool2d` have the accuracy of float32.
 
     Examples
     --------
@@ -104,7 +108,7 @@ def to_onnx(
         if not all(isinstance(text, str) for text in pair):
             raise TypeError(f"to_onnx: expected metadata as strings, got {pair[0]!r}: {pair[1]!r}")
     layers = list(_leaves(model))
-    start = Value(input_name, (rows, *_row(layers, input_shape)), _dtype(model, dtype))
+    start = Value(input_name, (rows, *_row(layers, input_shape)), _dtype(model, layers, dtype))
     _check_input(model, start)
     graph = Graph(onnx, opset)
     end = _written(graph, layers, start, output_name)
@@ -156,8 +160,10 @@ def _row(layers: list[tuple[str, nn.Module]], input_shape: Any) -> tuple[int, ..
     raise ValueError("to_onnx: expected input_shape for a model without a Linear that tells it, got none")
 
 
-def _dtype(model: nn.Module, dtype: Any) -> np.dtype[Any]:
-    """The dtype of the input: as it is given, or that of the first parameter or statistic."""
+def _dtype(model: nn.Module, layers: list[tuple[str, nn.Module]], dtype: Any) -> np.dtype[Any]:
+    """The dtype of the input: as it is given, or that of the first parameter or statistic; int64 of an embedding's."""
+    if layers and isinstance(layers[0][1], nn.Embedding) and dtype in (None, np.int64):
+        return np.dtype(np.int64)
     if dtype is not None:
         return float_dtype("to_onnx", dtype)
     return next((array.dtype for _, array in model._named_state() if array.dtype.kind == "f"), np.dtype(np.float32))
