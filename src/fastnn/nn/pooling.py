@@ -60,9 +60,9 @@ class _Pool(Module):
         if "dilation" in self.config_names:
             self.dilation = _sizes(where, "dilation", dilation, axes, 1)
         self.ceil_mode = flag(where, "ceil_mode", ceil_mode)
-        numbers = (_each(value, axes) for value in (self.kernel_size, self.padding, self.dilation))
-        for kernel, padding, dilation in zip(*numbers, strict=True):
-            if 2 * padding > dilation * (kernel - 1) + 1:
+        numbers = (_each(value, axes) for value in (self.kernel_size, self.padding))
+        for kernel, padding in zip(*numbers, strict=True):
+            if 2 * padding > kernel:
                 raise ValueError(f"{where}: expected padding of at most half of a window, got {self.padding}")
 
     def _padded(self, size: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
