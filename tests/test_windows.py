@@ -339,6 +339,60 @@ def test_a_small_network_of_images_learns():
     assert (model.eval().forward(X[500:]).argmax(axis=1) == y[500:600]).mean() > 0.85
 
 
+LENET = """Sequential(
+    Conv2d(1, 6, 5, padding=2), ReLU(), MaxPool2d(2), Conv2d(6, 16, 5), BatchNorm2d(16), ReLU(), AvgPool2d(2),
+    Flatten(), Linear(64, 30), ReLU(), Dropout(0.2), LayerNorm(30), Linear(30, 10))"""
+WORDS = "Sequential(Embedding(9, 6, padding_idx=0), RMSNorm(6), Flatten(), Linear(42, 4), LogSoftmax(-1))"
+
+
+def network(call, dtype):
+    """The network in evaluation mode with random parameters and statistics, and an input for it."""
+    rng, model = np.random.default_rng(0), eval(call, vars(nn)).astype(dtype).eval()
+    for name, array in (*model.named_parameters(), *model.named_buffers()):
+        if array.dtype == dtype:
+            array[...] = rng.random(array.shape) + 0.5 if name.endswith("var") else rng.standard_normal(array.shape) / 4
+    x = rng.standard_normal((5, 1, 16, 16)).astype(dtype) if call == LENET else rng.integers(0, 9, (5, 7))
+    return model, x
+
+
+whole = pytest.mark.parametrize("call", [LENET, WORDS], ids=["images", "words"])
+dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+
+
+@whole
+@dtypes
+def test_networks_are_saved_and_loaded(call, dtype, tmp_path):
+    model, x = network(call, dtype)
+    expected = model.forward(x)
+    assert expected.dtype == dtype
+    model.save(tmp_path / "model.safetensors")
+    loaded = fastnn.load(tmp_path / "model.safetensors").eval()
+    assert repr(loaded) == repr(model) and same_bits(loaded.forward(x), expected)
+
+
+@whole
+@dtypes
+def test_networks_go_to_pytorch_and_back(torch, call, dtype):
+    model, x = network(call, dtype)
+    twin = fastnn.interop.to_torch(model)
+    rtol = 1e-4 if dtype == np.float32 else 1e-10
+    np.testing.assert_allclose(model.forward(x), twin(torch.tensor(x)).detach().numpy(), rtol=rtol, atol=rtol / 10)
+    again = fastnn.interop.from_torch(twin)
+    assert repr(again) == repr(model) and same_bits(again.forward(x), model.forward(x))
+
+
+@whole
+def test_networks_run_as_onnx_files(call):
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    model, x = network(call, np.float32)
+    proto = fastnn.interop.to_onnx(model, input_shape=x.shape[1:])
+    session = runtime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    for rows in (x, x[:1]):
+        (got,) = session.run(None, {session.get_inputs()[0].name: rows})
+        np.testing.assert_allclose(got, model.forward(rows), rtol=1e-4, atol=1e-5)
+
+
 def test_a_network_of_words_learns():
     rng = np.random.default_rng(0)
     X = rng.integers(0, 12, (400, 6))
