@@ -22,7 +22,7 @@ LEVELS = """
     reference
     backend
     nn.module optim.base data.batches data.cells
-    nn.joint nn.kernel data.columns
+    nn.joint nn.kernel data.columns nn.containers
     nn.* optim.* data.*
     nn optim data
     program.recorder program.explicit program.freezing

@@ -16,6 +16,7 @@ from .activations import (
     Softplus,
     Tanh,
 )
+from .branches import Add, Concat, Parallel, Residual
 from .containers import Sequential
 from .convolution import Conv1d, Conv2d
 from .criterions import (
@@ -44,11 +45,13 @@ __all__ = [
     "GELU",
     "SELU",
     "AdaptiveAvgPool2d",
+    "Add",
     "AvgPool2d",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "ChannelwiseScale",
+    "Concat",
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
@@ -74,9 +77,11 @@ __all__ = [
     "Mish",
     "Module",
     "NLLLoss",
+    "Parallel",
     "PoissonNLLLoss",
     "RMSNorm",
     "ReLU",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",

@@ -394,7 +394,8 @@ class Module(Described):
         children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
         if not children:
             return super().__repr__()
-        lines = ([self.extra_repr()] if self.config_names else []) + children
+        own = self.extra_repr()
+        lines = ([own] if own else []) + children
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
 
 
