@@ -300,6 +300,40 @@ static void run_swap_axes(struct member *m, instruction i)
                 memcpy(at(m, i, 1, matrix * n + c * rows + r), at(m, i, 0, matrix * n + r * cols + c), m->size);
 }
 
+/* ---- branches ---- */
+
+#define ADD(real)                                                                                                      \
+    static void add_##real(const real *x, const real *y, real *sum, size_t begin, size_t end)                          \
+    {                                                                                                                  \
+        for (size_t j = begin; j < end; j++)                                                                           \
+            sum[j] = x[j] + y[j];                                                                                      \
+    }
+ADD(float)
+ADD(double)
+
+/* x, y, sum, which may be x or y; elements of a row. */
+static void run_add(struct member *m, instruction i)
+{
+    const size_t n = (size_t)i->n[0];
+    FOR_SHARE(m->rows, ROW_STEP) {
+        if (m->type == FNN_TYPE_F64)
+            add_double(at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), begin * n, end * n);
+        else
+            add_float(at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), begin * n, end * n);
+    }
+}
+
+/* x, y; pieces of a row, elements that are copied of each; of x, then of y, how long a piece is, and where in it the
+ * elements begin. */
+static void run_copy_columns(struct member *m, instruction i)
+{
+    const size_t pieces = (size_t)i->n[0], bytes = (size_t)i->n[1] * m->size;
+    const size_t from = (size_t)i->n[2], to = (size_t)i->n[4];
+    FOR_SHARE(m->rows, ROW_STEP)
+    for (size_t piece = begin * pieces; piece < end * pieces; piece++)
+        memcpy(at(m, i, 1, piece * to + (size_t)i->n[5]), at(m, i, 0, piece * from + (size_t)i->n[3]), bytes);
+}
+
 /* ---- channels; `per`: how many rows of channels a row of the batch has ---- */
 
 /* x, w, b, y; channels, per. */

@@ -127,6 +127,7 @@ ANY = ((4, 7), (2, 3, 5), (9,))  # shapes for elementwise layers
 PER_CHANNEL = ((6, 5), (4, 5, 3))
 IMAGES = ((2, 4, 7, 6), (3, 4, 5, 9))
 SEQUENCES = ((3, 4, 9), (2, 4, 6))
+CONTAINERS = "Sequential", "Residual", "Concat", "Add"
 
 LAYERS = [
     Layer("Linear(7, 5)", ((4, 7), (1, 7))),
@@ -209,6 +210,16 @@ LAYERS = [
     Layer("Sequential(Linear(7, 5), Tanh(), Linear(5, 3), LogSoftmax(-1))", ((4, 7),)),
     Layer("Sequential(Sequential(Linear(7, 6), BatchNorm1d(6)), GELU(), Sequential(Dropout(0.25), Linear(6, 2)))",
           ((8, 7),)),
+    Layer("Residual()", ((4, 7),), torch=False),
+    Layer("Residual(Linear(7, 5), Tanh(), Linear(5, 7))", ((4, 7),), torch=False),
+    Layer("Residual(BatchNorm1d(7), Linear(7, 5), shortcut=Linear(7, 5, bias=False))", ((6, 7),), torch=False),
+    Layer("Concat(Linear(7, 3), Sequential(Linear(7, 4), Tanh()), Identity())", ((4, 7), (1, 7)), torch=False),
+    Layer("Concat(Identity(), Sigmoid(), dim=-1)", ((4, 7), (2, 3, 5)), torch=False),
+    Layer("Concat(Tanh(), BatchNorm1d(5), dim=2)", ((4, 5, 3),), torch=False),
+    Layer("Add(Linear(7, 5), Sequential(Linear(7, 6), GELU(), Linear(6, 5)), Linear(7, 5))", ((4, 7),), torch=False),
+    Layer("Add(Identity(), Identity(), Tanh())", ANY, torch=False),
+    Layer("Residual(Add(Identity(), Linear(7, 7)), Concat(Tanh(), Residual(Linear(7, 4), shortcut=Linear(7, 4))), "
+          "Linear(11, 7))", ((8, 7),), torch=False),
 ]  # fmt: skip
 
 CRITERIONS = [

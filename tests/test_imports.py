@@ -26,6 +26,7 @@ LEVELS = """
     nn.* optim.* data.*
     nn optim data
     program.recorder program.explicit program.freezing
+    program.branching
     program.tape
     program.build
     program.step program.inference

@@ -23,42 +23,90 @@ ACTIVATIONS = ["ReLU()", "LeakyReLU(0.2)", "LeakyReLU(-0.5)", "ELU(0.7)", "SELU(
                "Softmax(1)", "LogSoftmax(-1)"]  # fmt: skip
 
 
-@st.composite
-def networks(draw):
-    """A network of up to 5 linear layers, some nested, some used twice, weights in either layout; its width."""
-    seeds = iter(range(100))
+class Networks:
+    """Draws networks of linear layers that may be nested, used twice, in branches; weights in either layout."""
 
-    def linear(ins, outs):
-        layer = nn.Linear(ins, outs, bias=draw(st.booleans()), rng=next(seeds))
-        layer.weight = np.array(layer.weight, order=draw(st.sampled_from("CF")))
+    def __init__(self, draw):
+        self.draw, self.seeds = draw, iter(range(1000))
+
+    def chance(self, of):
+        return self.draw(st.integers(0, of - 1)) == 0
+
+    def linear(self, ins, outs):
+        layer = nn.Linear(ins, outs, bias=self.draw(st.booleans()), rng=next(self.seeds))
+        layer.weight = np.array(layer.weight, order=self.draw(st.sampled_from("CF")))
         return layer
 
-    width = first = draw(st.integers(1, 40))
-    layers = []
-    for _ in range(draw(st.integers(0, 4))):
-        part = []
-        outs = draw(st.integers(1, 40))
-        part.append(linear(width, outs))
-        width = outs
-        if draw(st.integers(0, 3)) == 0:
-            options = {"affine": draw(st.booleans()), "track_running_stats": draw(st.booleans())}
-            part.append(nn.BatchNorm1d(width, momentum=draw(st.sampled_from([None, 0.1])), **options))
-            part[-1].train(draw(st.booleans()))
-        if draw(st.booleans()):
-            part.append(eval(f"nn.{draw(st.sampled_from(ACTIVATIONS))}"))
-        if draw(st.integers(0, 4)) == 0:
-            part.append(nn.ChannelwiseScale(width, bias=draw(st.booleans())))
-        if draw(st.integers(0, 4)) == 0:
-            part.append(nn.Dropout(draw(st.sampled_from([0.0, 0.3, 0.9])), rng=next(seeds)))
-        if draw(st.integers(0, 4)) == 0:
-            shared = linear(width, width)
+    def part(self, width):
+        """A linear layer and what may follow on it; how many columns come out."""
+        outs = self.draw(st.integers(1, 40))
+        part = [self.linear(width, outs)]
+        if self.chance(4):
+            options = {"affine": self.draw(st.booleans()), "track_running_stats": self.draw(st.booleans())}
+            part.append(nn.BatchNorm1d(outs, momentum=self.draw(st.sampled_from([None, 0.1])), **options))
+            part[-1].train(self.draw(st.booleans()))
+        if self.draw(st.booleans()):
+            part.append(eval(f"nn.{self.draw(st.sampled_from(ACTIVATIONS))}"))
+        if self.chance(5):
+            part.append(nn.ChannelwiseScale(outs, bias=self.draw(st.booleans())))
+        if self.chance(5):
+            part.append(nn.Dropout(self.draw(st.sampled_from([0.0, 0.3, 0.9])), rng=next(self.seeds)))
+        if self.chance(5):
+            shared = self.linear(outs, outs)
             part += [shared, nn.Tanh(), shared]
-        layers += [nn.Sequential(*part)] if draw(st.booleans()) else part
-    layers.append(linear(width, 5))
-    return nn.Sequential(*layers), first
+        return part, outs
+
+    def branch(self, width, depth):
+        """A module that sees what others see: nothing but the input, an activation of it, or layers."""
+        kind = self.draw(st.sampled_from(["identity", "activation", "part", "part", "nested"]))
+        if kind in ("identity", "activation"):
+            return eval(
+                f"nn.{self.draw(st.sampled_from(ACTIVATIONS))}" if kind == "activation" else "nn.Identity()"
+            ), width
+        part, outs = self.part(width) if kind == "part" or depth == 0 else self.layers(width, depth - 1, 2)
+        return nn.Sequential(*part), outs
+
+    def branches(self, width, depth):
+        """A container of branches."""
+        kind = self.draw(st.sampled_from(["Residual", "Concat", "Add"]))
+        if kind == "Residual":
+            branch, outs = self.branch(width, depth)
+            chain = list(branch) if isinstance(branch, nn.Sequential) else [branch]
+            beside = outs != width or self.draw(st.booleans())
+            return nn.Residual(*chain, shortcut=self.linear(width, outs) if beside else None), outs
+        found = [self.branch(width, depth) for _ in range(self.draw(st.integers(1, 3)))]
+        if kind == "Concat":
+            return nn.Concat(*(branch for branch, _ in found), dim=self.draw(st.sampled_from([1, -1]))), sum(
+                outs for _, outs in found
+            )
+        outs = found[0][1]
+        fitting = [nn.Sequential(branch, self.linear(n, outs)) if n != outs else branch for branch, n in found]
+        return nn.Add(*fitting), outs
+
+    def layers(self, width, depth, most):
+        layers = []
+        for _ in range(self.draw(st.integers(0, most))):
+            if depth and self.draw(st.booleans()):
+                branches, width = self.branches(width, depth)
+                layers.append(branches)
+            else:
+                part, width = self.part(width)
+                layers += [nn.Sequential(*part)] if self.draw(st.booleans()) else part
+        return layers, width
 
 
-@given(network=networks(), rows=st.integers(2, 70), calls=st.lists(st.sampled_from("ceeipt"), min_size=2, max_size=6),
+@st.composite
+def networks(draw, depth):
+    """A network of up to 5 parts, with branches within branches as `depth` says; its width."""
+    own, first = Networks(draw), draw(st.integers(1, 40))
+    layers, width = own.layers(first, depth, 4)
+    return nn.Sequential(*layers, own.linear(width, 5)), first
+
+
+NETWORKS = st.one_of(networks(0), networks(2))
+
+
+@given(network=NETWORKS, rows=st.integers(2, 70), calls=st.lists(st.sampled_from("ceeipt"), min_size=2, max_size=6),
        dtype=st.sampled_from(DTYPES), criterion=st.sampled_from(CRITERIONS), optimizer=st.sampled_from(SGDS),
        seed=st.integers(0, 99))  # fmt: skip
 @settings(max_examples=150)
@@ -92,7 +140,7 @@ def test_any_network_trains_as_in_the_explicit_loop(network, rows, calls, dtype,
 
 
 @pytest.mark.usefixtures("core")
-@given(network=networks(), rows=st.integers(32, 200), seed=st.integers(0, 99), dtype=st.sampled_from(DTYPES))
+@given(network=NETWORKS, rows=st.integers(32, 200), seed=st.integers(0, 99), dtype=st.sampled_from(DTYPES))
 @settings(max_examples=40)
 def test_any_network_trains_to_the_same_bits_on_two_threads(network, rows, seed, dtype):
     model, width = network

@@ -137,7 +137,8 @@ def _line(text: str) -> str:
 def _layers(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The descriptions of a layer and of all below it."""
     yield config
-    for layer in config.get("modules", ()):
+    shortcut = config.get("shortcut")
+    for layer in (*config.get("modules", ()), *([] if shortcut is None else [shortcut])):
         yield from _layers(layer)
 
 

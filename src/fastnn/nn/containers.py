@@ -146,7 +146,7 @@ class _Container(Module):
 
     def config(self) -> dict[str, Any]:
         """The architecture as JSON-able values: the configurations of the layers."""
-        arguments = {name: getattr(self, name) for name in self.config_names}
+        arguments = {name: self._argument(name) for name in self.config_names}
         return {"type": super().config()["type"], **arguments, "modules": [layer.config() for layer in self._layers]}
 
     @classmethod

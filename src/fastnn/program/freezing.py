@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -14,25 +14,37 @@ Array = np.ndarray
 
 def frozen(model: nn.Module) -> nn.Module:
     """The same function in evaluation mode, on arrays of its own, in as few layers as it takes."""
+    return nn.Sequential(*_chain([model])).eval()
+
+
+def _chain(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    """Modules that run one after another, frozen."""
     layers: list[nn.Module] = []
-    for layer in _leaves(model):
+    for layer in _leaves(modules):
         before = layers[-1] if layers else None
         if isinstance(layer, (nn.Dropout, nn.Identity)):
             continue
         if isinstance(before, nn.Linear) and isinstance(layer, nn.BatchNorm1d) and _folds(before, layer):
             layers[-1] = _folded(before, layer)
+        elif isinstance(layer, nn.Residual):
+            shortcut = None if layer.shortcut is None else frozen(layer.shortcut)
+            layers.append(nn.Residual(*_chain(layer), shortcut=shortcut))
+        elif isinstance(layer, nn.Concat):
+            layers.append(nn.Concat(*map(frozen, layer), dim=layer.dim))
+        elif isinstance(layer, nn.Add):
+            layers.append(nn.Add(*map(frozen, layer)))
         else:
             layers.append(_copied(layer))
-    return nn.Sequential(*layers).eval()
+    return layers
 
 
-def _leaves(module: nn.Module) -> Iterator[nn.Module]:
-    """The layers in the order of the computation, out of nested Sequentials."""
-    if isinstance(module, nn.Sequential):
-        for layer in module:
-            yield from _leaves(layer)
-    else:
-        yield module
+def _leaves(modules: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    """The modules in the order of the computation, out of nested Sequentials."""
+    for module in modules:
+        if isinstance(module, nn.Sequential):
+            yield from _leaves(module)
+        else:
+            yield module
 
 
 def _copied(layer: nn.Module) -> nn.Module:

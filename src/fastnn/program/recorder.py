@@ -15,6 +15,7 @@ import numpy as np
 from .. import backend
 
 Array = np.ndarray
+ELEMENTS_PER_NS = 2.0  # what one thread does about
 
 
 class Unsuited(Exception):
@@ -38,6 +39,7 @@ WAITS = {
 }
 INPUT, TARGET, OUTPUT, WEIGHTS = Place(), Place(), Place(), Place()  # what a run fills in
 Operand = Place | Array | None
+Back = Callable[[Place], Place | None]  # from the gradient by an output to that by the input, None where it ends
 Numbers = tuple[int, ...]
 
 
@@ -112,12 +114,13 @@ class Recorder:
     scratch: int = 0  # bytes
     ns: float = 0.0  # of a row
     copies: list[tuple[Array, Array]] = field(default_factory=list)  # arrays and their converted copies
-    _back: list[tuple[bool, Callable[[Place], Place | None]]] = field(default_factory=list)  # whether it leads anywhere
+    _back: list[tuple[bool, Back]] = field(default_factory=list)  # whether it leads anywhere
     _uses: dict[int, int] = field(default_factory=dict)  # of parameters, by id
     _grads: dict[int, Place] = field(default_factory=dict)  # of parameters that are used more than once
     _pending: set[str] = field(default_factory=set)  # what the team has done since it met
     _free: list[Place] = field(default_factory=list)
     _held: list[Place] = field(default_factory=list)  # free once the team has met
+    _readers: dict[int, int] = field(default_factory=dict)  # still to come, of places that have had several, by id
     _made: dict[int, int] = field(default_factory=dict)  # where in the code a place was taken last
 
     @property
@@ -167,16 +170,38 @@ class Recorder:
         self._made[id(place)] = len(self.code)
         return place
 
-    def _give_back(self, place: Place, read_by_all: bool = False) -> None:
-        (self._held if read_by_all else self._free).append(place)
+    def _give_back(self, place: Place) -> None:
+        """One reader has read it; after the last one others may write there, a team once it has met.
+
+        Members may lag behind within an instruction, and rows of another size begin at other places.
+        """
+        if place is INPUT:
+            return
+        left = self._readers.get(id(place), 1) - 1
+        if left:
+            self._readers[id(place)] = left
+            return
+        self._readers.pop(id(place), None)
+        (self._held if self.training else self._free).append(place)
+
+    def _share(self, place: Place, readers: int) -> None:
+        """So many will read what one would have read: nobody writes there, and each gives it back."""
+        if place is not INPUT and readers > 1:
+            self._readers[id(place)] = self._readers.get(id(place), 1) + readers - 1
+
+    def _over(self, place: Place, size: int) -> Place:
+        """Where a gradient goes that takes the place of another: in its memory, if that has no other readers.
+
+        The caller gives the other one back if they are not the same.
+        """
+        return self._take(size) if id(place) in self._readers else place
 
     def _result(self, input: Value, shape: tuple[int, ...], trained: bool = False, spare: bool = True) -> Value:
         """A new value that is computed from the input; in inference the input's memory is free afterwards."""
         if self.training:
             return Value(Place(self._bytes(prod(shape))), shape, trained or input.trained, spare)
         place = self._take(prod(shape))
-        if input.place is not INPUT:
-            self._give_back(input.place)
+        self._give_back(input.place)
         return Value(place, shape, False, True)
 
     def array(self, array: Any, shape: tuple[int, ...], written: bool = False) -> Array | None:

@@ -13,7 +13,8 @@ import numpy as np
 
 from .. import backend, nn
 from ..nn.criterions import REDUCTIONS
-from .recorder import TARGET, WEIGHTS, Array, Loss, Operand, Place, Recorder, Unsuited, Value
+from .branching import Branching
+from .recorder import ELEMENTS_PER_NS, TARGET, WEIGHTS, Array, Loss, Operand, Place, Unsuited, Value
 
 LABEL = 8  # bytes of a label, of a loss
 ROWS = 1 << 40  # stands for the number of rows
@@ -21,7 +22,7 @@ HOOKS = {"forward", "backward", "update_output", "update_grad_input", "acc_grad_
 CHUNK = 4096  # elements of an elementwise loss that are summed together: FNN_SUM_CHUNK
 BLOCK = 1 << 17  # elements of a weight whose gradient is made and used at once; 512 KB in float32
 SHARES = 4  # blocks of a large weight come in multiples, so that a team shares them evenly
-MACS_PER_NS, ELEMENTS_PER_NS = 50.0, 2.0  # what one thread does about
+MACS_PER_NS = 50.0  # what one thread does about
 
 
 def compilable(part: Any) -> None:
@@ -33,7 +34,7 @@ def compilable(part: Any) -> None:
         raise TypeError(f"compile: expected {kind} with a compiled form, got {cls.__name__}")
 
 
-class Tape(Recorder):
+class Tape(Branching):
     """The vocabulary of layers and criterions: a method for each kind of work, which also says how to go back."""
 
     # Layers
@@ -80,7 +81,7 @@ class Tape(Recorder):
                 self.scratch = max(self.scratch, self._bytes(outs))
                 self._emit("column_sums", dy, place, numbers=(outs, self._number(bias), more))
                 self._used(bias)
-            self._give_back(dy, read_by_all=True)
+            self._give_back(dy)
             return dx
 
         self._back.append((output.trained, back))
@@ -122,8 +123,9 @@ class Tape(Recorder):
         self.ns += input.size / ELEMENTS_PER_NS
 
         def back(dy: Place) -> Place:
-            self._emit("unary_backward", (input if keeps else output).place, dy, dy, numbers=numbers, scalars=constants)
-            return dy
+            at, dx = (input if keeps else output).place, self._over(dy, input.size)
+            self._emit("unary_backward", at, dy, dx, numbers=numbers, scalars=constants)
+            return self._instead(dx, dy)
 
         self._back.append((output.trained, back))
         return output
@@ -153,8 +155,9 @@ class Tape(Recorder):
         self.ns += 2 * input.size / ELEMENTS_PER_NS
 
         def back(dy: Place) -> Place:
-            self._emit(f"{operation}_backward", output.place, dy, dy, numbers=numbers)
-            return dy
+            dx = self._over(dy, input.size)
+            self._emit(f"{operation}_backward", output.place, dy, dx, numbers=numbers)
+            return self._instead(dx, dy)
 
         self._back.append((output.trained, back))
         return output
@@ -213,10 +216,10 @@ class Tape(Recorder):
             for array, grad in zip((weight, bias), grads, strict=True):
                 if array is not None:
                     self._emit("update", grad, numbers=(self._number(array), channels))
-            self._give_back(dy, read_by_all=True)
+            self._give_back(dy)
             if input.trained:
                 return dx
-            self._give_back(dx, read_by_all=True)
+            self._give_back(dx)
             return None
 
         self._back.append((output.trained, back))
@@ -276,8 +279,9 @@ class Tape(Recorder):
         self.ns += 2 * input.size / ELEMENTS_PER_NS
 
         def back(dy: Place) -> Place:
-            self._emit("dropout", dy, dy, numbers=numbers, scalars=scalars)
-            return dy
+            dx = self._over(dy, input.size)
+            self._emit("dropout", dy, dx, numbers=numbers, scalars=scalars)
+            return self._instead(dx, dy)
 
         self._back.append((output.trained, back))
         return output
@@ -334,9 +338,3 @@ class Tape(Recorder):
         converted = weight.astype(self.dtype, order="C")
         self.copies.append((weight, converted))
         return converted
-
-    def _go_back(self, dy: Place | None) -> None:
-        for trained, back in reversed(self._back):
-            if not trained or dy is None:
-                return
-            dy = back(dy)
