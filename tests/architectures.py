@@ -23,6 +23,16 @@ def randomised(model, rng):
 
 
 @st.composite
+def branches(draw, width):
+    """A container of branches with an input and outputs of `width` columns; twice as many come out of a `Concat`."""
+    part = [nn.Linear(width, width), build(draw(st.sampled_from(SHAPELESS)), nn)]
+    kind = draw(st.sampled_from(["Residual", "Concat", "Add"]))
+    if kind == "Residual":
+        return nn.Residual(*part, shortcut=draw(st.sampled_from([None, nn.Tanh(), nn.Linear(width, width)])))
+    return getattr(nn, kind)(*draw(st.permutations([nn.Sequential(*part), nn.Identity()])))
+
+
+@st.composite
 def models(draw, exclude=(), dtypes=(np.float32, np.float64)):
     """A model, an input for it, and a generator: nested, of random layers that a Linear follows now and then."""
     seed = draw(st.integers(0, 2**32 - 1))
@@ -49,5 +59,8 @@ def models(draw, exclude=(), dtypes=(np.float32, np.float64)):
         if draw(st.integers(0, 3)) == 0:
             cut = draw(st.integers(0, len(layers)))
             layers[cut:] = [nn.Sequential(*layers[cut:])]
+        if draw(st.integers(0, 4)) == 0:
+            layers.append(draw(branches(width)))
+            width = 2 * width if isinstance(layers[-1], nn.Concat) else width
     model = randomised(nn.Sequential(*layers).astype(dtype), rng)
     return model, rng.standard_normal((draw(st.integers(2, 5)), *shape)).astype(dtype), rng

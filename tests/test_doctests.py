@@ -17,6 +17,8 @@ MODULES = [name for name in NAMES if name not in ("fastnn._core", "fastnn.__main
 def test_examples(name, tmp_path, monkeypatch):
     if name.startswith("fastnn.sklearn"):
         pytest.importorskip("sklearn", minversion="1.6")
+    if name == "fastnn.interop.torch_containers":
+        pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)  # what an example writes goes there
     fastnn.manual_seed(0)
     with fastnn.use_backend("reference" if PENDING and name.startswith("fastnn.nn") else fastnn.backend.backend()):

@@ -1,13 +1,14 @@
 """From and to PyTorch: every layer with its options, random models, state_dicts, and what has no counterpart."""
 
 import copy
+import importlib
 import sys
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 from architectures import models, randomised
-from cases import LAYERS
+from cases import CONTAINERS, LAYERS
 from hypothesis import given, settings
 from support import assert_same_bits, same_bits
 
@@ -77,13 +78,14 @@ def test_every_layer_is_in_the_table():
 @pytest.mark.parametrize("training", [True, False])
 def test_every_layer_goes_there_and_back(torch, row, dtype, training):
     layer = row.layer(dtype).train(training)
-    if row.name != "Sequential" and TABLE[row.name] is not True:
+    if TABLE[row.name] is not True:
         kind, text = pathed(lambda: to_torch(nn.Sequential(nn.ReLU(), layer)))
         expected = f"to_torch: at 1: expected a layer that PyTorch has, got {row.name}: PyTorch has no such layer"
         assert (kind, text) == (TypeError, expected)
         return
     twin = to_torch(layer)
-    assert type(twin) is getattr(torch.nn, row.name) and twin.training is training
+    home = importlib.import_module("fastnn.interop.torch_containers") if row.name in CONTAINERS[1:] else torch.nn
+    assert type(twin) is getattr(home, row.name) and twin.training is training
     assert_same_state(layer, twin)
     again = from_torch(twin)
     assert repr(again) == repr(layer) and modes_of(again) == modes_of(layer)

@@ -180,7 +180,28 @@ def _per_channel(array: Array, x: Value) -> Array:
     return array.reshape(-1, *(1,) * (len(x.shape) - 2))
 
 
-# Sequential is what to_onnx walks through, so it has no form of its own.
+def summed(graph: Graph, values: list[Value]) -> Value:
+    """The sum of values, in their common dtype."""
+    dtype = np.result_type(*(value.dtype for value in values))
+    first, *others = (graph.cast(value, dtype) for value in values)
+    for other in others:
+        first = graph.add(first, other)
+    return first
+
+
+def joined(graph: Graph, values: list[Value], dim: int) -> Value:
+    """Values one behind the other along an axis, in their common dtype."""
+    dtype = np.result_type(*(value.dtype for value in values))
+    shape = values[0].shape
+    axis = dim % len(shape)
+    sizes = [value.shape[axis] for value in values]
+    numbers = [size for size in sizes if size not in (None, -1)]
+    size = sum(numbers) if len(numbers) == len(sizes) else sizes[0] if len(sizes) == 1 else -1
+    like = values[0]._replace(shape=(*shape[:axis], size, *shape[axis + 1 :]), dtype=dtype)
+    return graph.op("Concat", [graph.cast(value, dtype) for value in values], like, axis=axis)
+
+
+# Containers are what to_onnx walks through, so they have no form of their own.
 FORMS: dict[str, Callable[[Graph, Any, Value], Value]] = {
     "BatchNorm1d": _batch_norm,
     "BatchNorm2d": _batch_norm,

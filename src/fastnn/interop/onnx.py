@@ -17,11 +17,13 @@ from ..summary import row_shape
 from .graph import Graph, Value
 from .images import FORMS as OF_IMAGES
 from .layers import FORMS as OF_LAYERS
+from .layers import joined, summed
 from .packages import required
 
 FORMS = {**OF_LAYERS, **OF_IMAGES}
 LEAST_OPSET = 15  # the first with today's BatchNormalization
 LEAST_IR = 8  # opset 17 asks for it
+CONTAINERS = nn.Sequential, nn.Residual, nn.Concat, nn.Add
 MOST_BYTES = 2_000_000_000  # a protocol buffer holds 2 GiB
 
 
@@ -44,7 +46,7 @@ def to_onnx(
     Parameters
     ----------
     model : Module
-        `Sequential`s of fastnn's own layers, or one such layer. It stays as it is.
+        Containers of fastnn's own layers, or one such layer. It stays as it is.
     path : str or path, optional
         The file to write, beside and then put in place: an error leaves an earlier file as it was.
     input_shape : sequence of int, or int, optional
@@ -111,7 +113,7 @@ def to_onnx(
     start = Value(input_name, (rows, *_row(layers, input_shape)), _dtype(model, layers, dtype))
     _check_input(model, start)
     graph = Graph(onnx, opset)
-    end = _written(graph, layers, start, output_name)
+    end = _finished(graph, _written(graph, model, "", start, {}), start, output_name)
     inputs, outputs = ([_described(graph, value, batch)] for value in (start, end))
     body = onnx.helper.make_graph(graph.nodes, name, inputs, outputs, graph.initializers)
     proto = _model(onnx, body, opset, ir_version, properties)
@@ -132,37 +134,39 @@ def _versions(onnx: Any, opset: Any, ir_version: Any) -> tuple[int, int]:
     return opset, integer("to_onnx", f"ir_version for opset {opset}", ir_version, low=least)
 
 
-def _leaves(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The layers in the order of the computation with their paths, each checked to have a form."""
+def _leaves(module: nn.Module, path: str = "") -> Iterator[nn.Module]:
+    """The layers in the order of the computation, each checked to have a form; a `Concat` behind its branches."""
     kind = type(module).__name__
     if vars(module).keys() & HOOKS:
         kind += " with a method assigned to it"
-    elif type(module) is nn.Sequential:
+    elif type(module) in CONTAINERS:
         for key, child in module.named_children():
-            yield from _leaves(child, f"{path}.{key}" if path else key)
+            yield from _leaves(child, _join(path, key))
+        if isinstance(module, nn.Concat):
+            yield module
         return
     elif kind in FORMS and type(module) is getattr(nn, kind):
-        yield path, module
+        yield module
         return
     where = f"to_onnx: at {path}" if path else "to_onnx"
     raise TypeError(f"{where}: expected a layer with an ONNX form, got {type(module).__module__}.{kind}")
 
 
-def _row(layers: list[tuple[str, nn.Module]], input_shape: Any) -> tuple[int, ...]:
+def _row(layers: list[nn.Module], input_shape: Any) -> tuple[int, ...]:
     """The shape of a row of the input: as it is given, or that of a `Linear` that tells it."""
     if input_shape is not None:
         return row_shape("to_onnx", input_shape, low=1)
-    for _, layer in layers:
+    for layer in layers:
         if isinstance(layer, nn.Linear):
             return (layer.in_features,)
-        if isinstance(layer, nn.Flatten):
+        if isinstance(layer, (nn.Flatten, nn.Concat)):
             break
     raise ValueError("to_onnx: expected input_shape for a model without a Linear that tells it, got none")
 
 
-def _dtype(model: nn.Module, layers: list[tuple[str, nn.Module]], dtype: Any) -> np.dtype[Any]:
+def _dtype(model: nn.Module, layers: list[nn.Module], dtype: Any) -> np.dtype[Any]:
     """The dtype of the input: as it is given, or that of the first parameter or statistic; int64 of an embedding's."""
-    if layers and isinstance(layers[0][1], nn.Embedding) and dtype in (None, np.int64):
+    if layers and isinstance(layers[0], nn.Embedding) and dtype in (None, np.int64):
         return np.dtype(np.int64)
     if dtype is not None:
         return float_dtype("to_onnx", dtype)
@@ -177,18 +181,38 @@ def _check_input(model: nn.Module, start: Value) -> None:
     evaluating(model).forward(np.zeros((rows, *start.shape[1:]), start.dtype))  # type: ignore[arg-type]
 
 
-def _written(graph: Graph, layers: list[tuple[str, nn.Module]], start: Value, output_name: str) -> Value:
-    """The output of the graph, once all layers are written to it."""
-    paths: dict[int, str] = {}
-    value = start
-    for path, layer in layers:
-        graph.path = paths.setdefault(id(layer), path)  # a layer that is used twice has one name, and its arrays once
-        value = FORMS[type(layer).__name__](graph, layer, value)
+def _written(graph: Graph, module: nn.Module, path: str, value: Value, paths: dict[int, str]) -> Value:
+    """The output of a module, whose layers are written to the graph."""
+    if isinstance(module, (nn.Sequential, nn.Residual)):
+        output = value
+        for index, layer in enumerate(module):
+            output = _written(graph, layer, _join(path, str(index)), output, paths)
+        if isinstance(module, nn.Residual):
+            beside = value
+            if module.shortcut is not None:
+                beside = _written(graph, module.shortcut, _join(path, "shortcut"), value, paths)
+            graph.path = path
+            output = summed(graph, [output, beside])
+        return output
+    if isinstance(module, (nn.Concat, nn.Add)):
+        outputs = [_written(graph, layer, _join(path, str(index)), value, paths) for index, layer in enumerate(module)]
+        graph.path = path
+        return joined(graph, outputs, module.dim) if isinstance(module, nn.Concat) else summed(graph, outputs)
+    graph.path = paths.setdefault(id(module), path)  # a layer that is used twice has one name, and its arrays once
+    return FORMS[type(module).__name__](graph, module, value)
+
+
+def _finished(graph: Graph, value: Value, start: Value, output_name: str) -> Value:
+    """The output of the graph under its name."""
     graph.path = ""
     for argument, name in (("input_name", start.name), ("output_name", output_name)):
         if name in graph.names or start.name == output_name:
             raise ValueError(f"to_onnx: expected {argument} that nothing else has, got {name!r}")
     return graph.finish(start, value, output_name)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def _described(graph: Graph, value: Value, batch: str | int) -> Any:

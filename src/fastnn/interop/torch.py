@@ -23,13 +23,15 @@ class Unavailable(NamedTuple):
     reason: str
 
 
-# Every layer of fastnn: whether PyTorch has one of the same name and arguments, or why not.
+# Every layer of fastnn: whether PyTorch, or torch_containers.py, has one of the same name and arguments, or why not.
 LAYERS: dict[str, bool | Unavailable] = {
     "AdaptiveAvgPool2d": True,
+    "Add": True,
     "AvgPool2d": True,
     "BatchNorm1d": True,
     "BatchNorm2d": True,
     "ChannelwiseScale": Unavailable("PyTorch has no such layer"),
+    "Concat": True,
     "Conv1d": True,
     "Conv2d": True,
     "ConvTranspose2d": True,
@@ -51,6 +53,7 @@ LAYERS: dict[str, bool | Unavailable] = {
     "Mish": True,
     "RMSNorm": True,
     "ReLU": True,
+    "Residual": True,
     "SELU": True,
     "Sequential": True,
     "SiLU": True,
@@ -61,6 +64,7 @@ LAYERS: dict[str, bool | Unavailable] = {
     "Upsample": True,
     "ZeroPad2d": True,
 }
+CONTAINERS = "Sequential", "Residual", "Concat", "Add"
 OPTIONS = {  # attributes of PyTorch's layers that fastnn has not, and the value that stands for without
     "align_corners": None,
     "divisor_override": None,
@@ -78,7 +82,8 @@ def from_torch(source: Any, model: nn.Module | None = None, strict: bool = True)
     Parameters
     ----------
     source : torch.nn.Module or mapping of str to torch.Tensor
-        A `torch.nn.Sequential` of layers that fastnn has, or one such layer; or a state_dict. It stays as it is.
+        A `torch.nn.Sequential` of layers that fastnn has, one such layer, or what `to_torch` gave; or a state_dict. It
+        stays as it is.
     model : Module, optional
         With it, its arrays are overwritten with those of the same names ("0.weight", ...), whatever the layers of
         `source` are. Without it, a new model is built, for which `source` has to be a module.
@@ -138,18 +143,35 @@ def _built(torch: Any, module: Any, path: str, made: dict[int, nn.Module]) -> nn
     name = type(module).__name__
     if type(module) is torch.nn.ReLU6:
         layer: nn.Module = nn.Hardtanh(0.0, 6.0)
-    elif LAYERS.get(name) is not True or type(module) is not getattr(torch.nn, name):
+    elif LAYERS.get(name) is not True or type(module) is not _kind(torch, name):
         raise TypeError(f"{where}: expected a layer that fastnn has, got {type(module).__module__}.{name}")
     elif any(getattr(module, hooks, None) for hooks in TORCH_HOOKS):
         raise ValueError(f"{where}: expected {name} without hooks, got some")
-    elif name == "Sequential":
+    elif name in CONTAINERS:
         parts = module._modules.items()  # named_children leaves out a layer that came before
-        layer = nn.Sequential(*(_built(torch, child, _join(path, key), made) for key, child in parts))
+        built = {key: _built(torch, child, _join(path, key), made) for key, child in parts if child is not None}
+        options = {key: getattr(module, key) for key in getattr(nn, name).config_names}
+        layer = _container(getattr(nn, name), built, options)
     else:
         layer = _layer(torch, module, getattr(nn, name), path, where)
     layer.training = bool(module.training)
     made[id(module)] = layer
     return layer
+
+
+def _kind(torch: Any, name: str) -> Any:
+    """The class of PyTorch's modules for a layer."""
+    if name not in CONTAINERS[1:]:
+        return getattr(torch.nn, name)
+    from . import torch_containers
+
+    return getattr(torch_containers, name)
+
+
+def _container(kind: Any, built: dict[str, Any], options: dict[str, Any]) -> Any:
+    """A container, of either library, of what was built for the children of its counterpart, by their names."""
+    options = {key: built.pop(key, value) for key, value in options.items()}
+    return kind(*built.values(), **options)
 
 
 def _layer(torch: Any, module: Any, kind: type[nn.Module], path: str, where: str) -> nn.Module:
@@ -196,7 +218,7 @@ def to_torch(model: nn.Module) -> Any:
     Parameters
     ----------
     model : Module
-        `Sequential`s of layers that PyTorch has, or one such layer. It stays as it is.
+        Containers of layers that PyTorch has, or one such layer. It stays as it is.
 
     Returns
     -------
@@ -212,6 +234,7 @@ def to_torch(model: nn.Module) -> Any:
 
     Notes
     -----
+    `Residual`, `Concat` and `Add` become modules of fastnn.interop.torch_containers, since PyTorch has no such classes.
     Masks of `Dropout` are drawn by other generators, so outputs in training mode differ where there is one.
 
     Examples
@@ -242,12 +265,11 @@ def _twin(torch: Any, layer: nn.Module, path: str, made: dict[int, Any]) -> Any:
         raise TypeError(f"{where}: expected a layer that PyTorch has, got {type(layer).__module__}.{name}")
     if isinstance(known, Unavailable):
         raise TypeError(f"{where}: expected a layer that PyTorch has, got {name}: {known.reason}")
-    if isinstance(layer, nn.Sequential):
-        module = torch.nn.Sequential(
-            *(_twin(torch, child, _join(path, key), made) for key, child in layer.named_children())
-        )
+    if name in CONTAINERS:
+        built = {key: _twin(torch, child, _join(path, key), made) for key, child in layer.named_children()}
+        module = _container(_kind(torch, name), built, {key: getattr(layer, key) for key in layer.config_names})
     else:
-        module = _module(torch, layer, getattr(torch.nn, name))
+        module = _module(torch, layer, _kind(torch, name))
     module.training = layer.training
     made[id(layer)] = module
     return module
