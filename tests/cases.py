@@ -206,10 +206,6 @@ LAYERS = [
     Layer("Embedding(7, 3, padding_idx=-7)", ((4, 5),), indices=7),
     Layer("Dropout(0.3)", ANY),
     Layer("Dropout2d(0.3)", IMAGES),
-    Layer("Sequential()", ((4, 7),)),
-    Layer("Sequential(Linear(7, 5), Tanh(), Linear(5, 3), LogSoftmax(-1))", ((4, 7),)),
-    Layer("Sequential(Sequential(Linear(7, 6), BatchNorm1d(6)), GELU(), Sequential(Dropout(0.25), Linear(6, 2)))",
-          ((8, 7),)),
     Layer("Residual()", ((4, 7),), torch=False),
     Layer("Residual(Linear(7, 5), Tanh(), Linear(5, 7))", ((4, 7),), torch=False),
     Layer("Residual(BatchNorm1d(7), Linear(7, 5), shortcut=Linear(7, 5, bias=False))", ((6, 7),), torch=False),
@@ -220,6 +216,10 @@ LAYERS = [
     Layer("Add(Identity(), Identity(), Tanh())", ANY, torch=False),
     Layer("Residual(Add(Identity(), Linear(7, 7)), Concat(Tanh(), Residual(Linear(7, 4), shortcut=Linear(7, 4))), "
           "Linear(11, 7))", ((8, 7),), torch=False),
+    Layer("Sequential()", ((4, 7),)),
+    Layer("Sequential(Linear(7, 5), Tanh(), Linear(5, 3), LogSoftmax(-1))", ((4, 7),)),
+    Layer("Sequential(Sequential(Linear(7, 6), BatchNorm1d(6)), GELU(), Sequential(Dropout(0.25), Linear(6, 2)))",
+          ((8, 7),)),
 ]  # fmt: skip
 
 CRITERIONS = [

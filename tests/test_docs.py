@@ -129,7 +129,7 @@ def module(name):
     try:
         return importlib.import_module(name)
     except ImportError:
-        if not name.startswith("fastnn.sklearn"):
+        if not name.startswith(("fastnn.sklearn", "fastnn.interop.torch_containers")):
             raise
         return None
 

@@ -31,7 +31,7 @@ def compile(model: Any, criterion: Any = None, optimizer: Any = None, *, freeze:
     Parameters
     ----------
     model : Module
-        `Sequential`s of fastnn's own layers, or one such layer.
+        Containers of fastnn's own layers, or one such layer.
     criterion : Criterion, optional
         With the optimiser, for training.
     optimizer : Optimizer, optional
