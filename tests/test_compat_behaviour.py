@@ -24,8 +24,8 @@ X, DY = RNG.standard_normal((6, 4)), RNG.standard_normal((6, 3))
 T = np.eye(3)[[0, 2, 1, 1, 0, 2]]
 
 SHARED = {"Module", "Criterion", "Sequential", "Linear", "SoftMax", "LogSoftMax", "BatchNormalization", "Dropout",
-          "Flatten", "ReLU", "LeakyReLU", "ELU", "SoftPlus", "Sigmoid", "Tanh", "sgd_momentum", "adam_optimizer",
-          "np"}  # fmt: skip
+          "Flatten", "Conv2d", "MaxPool2d", "ReLU", "LeakyReLU", "ELU", "SoftPlus", "Sigmoid", "Tanh", "sgd_momentum",
+          "adam_optimizer", "np"}  # fmt: skip
 EXPORTS = {
     "torch7": {"ChannelwiseScaling", "MSECriterion", "ClassNLLCriterion", "ClassNLLCriterionUnstable"},
     "torch7_2017": {"ChannelwiseScaling", "MSECriterion", "ClassNLLCriterion", "ClassNLLCriterionUnstable",

@@ -47,6 +47,32 @@ def test_weights_that_are_drawn_the_other_way(checked, dialect, text, pair, here
     assert beside.warnings == report.warnings
 
 
+CONV2D = """
+
+class Conv2d(Module):
+    def __init__(self, in_channels, out_channels, kernel_size):
+        self.W = np.zeros((out_channels, in_channels, kernel_size, kernel_size))
+        self.gradW = np.zeros_like(self.W)
+
+    def accGradParameters(self, input, gradOutput):
+        for i in range(len(self.W)):
+            self.gradW[i] += correlated(input, gradOutput[:, i])
+
+"""
+FRESH = ("        for i in range", "        self.gradW = np.zeros_like(self.W)\n        for i in range")
+
+
+def test_gradients_of_a_convolution(checked):
+    text = TORCH7.replace("class ReLU(", CONV2D + "class ReLU(")
+    assert checked(text).warnings == ()
+    clear = "call zeroGradParameters() before each backward()"
+    line = f"Conv2d overwrites its gradients here and adds to them in torch7: {clear}"
+    assert checked(changed(text, FRESH)).warnings == (line,)
+    assert checked(changed(text, ("self.gradW[i] += ", "self.gradW[i] = "))).warnings == (line,)
+    mean = checked(changed(text, ("gradOutput[:, i])", "gradOutput[:, i]).mean(0)")))
+    assert mean.warnings == ("Conv2d: gradW is the mean over the batch here, the sum in torch7",)
+
+
 def test_a_seminar_that_overwrites_its_gradients(checked):
     hook = "        return input.dot(self.W.T)\n\n    def accGradParameters(self, input, gradOutput):\n        "
     overwriting = changed(

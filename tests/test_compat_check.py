@@ -184,14 +184,14 @@ def test_helpers_of_a_program_are_not_listed(checked):
 
 
 def test_names_that_nothing_has_are_missing(checked):
-    program = "from modules import *\nnet = Sequential()\nnet.add(Conv2d(1, 2))\nnet.getParameters()\nplot(len(X))\n"
-    assert checked(program, "train.py").missing == ("Conv2d", "X")
-    named = "from modules import Linear, Conv2d, MaxPool2d as Pool\nLinear(2, 3).getParameters()\n"
-    assert checked(named, "train.py").missing == ("Conv2d", "MaxPool2d")
-    whole = "import modules as m\nm.Linear(2, 3).getParameters()\nm.Conv2d()\n"
-    assert checked(whole, "train.py").missing == ("Conv2d",)
-    beside = checked("from modules import *\nConv2d()\n", "train.py", modules=TORCH7 + "class Conv2d(Module): pass\n")
-    assert (beside.missing, beside.own) == ((), ("Conv2d: not in fastnn.compat.torch7",))
+    program = "from modules import *\nnet = Sequential()\nnet.add(Conv3d(1, 2))\nnet.getParameters()\nplot(len(X))\n"
+    assert checked(program, "train.py").missing == ("Conv3d", "X")
+    named = "from modules import Linear, Conv3d, MaxPool3d as Pool\nLinear(2, 3).getParameters()\n"
+    assert checked(named, "train.py").missing == ("Conv3d", "MaxPool3d")
+    whole = "import modules as m\nm.Linear(2, 3).getParameters()\nm.Conv3d()\n"
+    assert checked(whole, "train.py").missing == ("Conv3d",)
+    beside = checked("from modules import *\nConv3d()\n", "train.py", modules=TORCH7 + "class Conv3d(Module): pass\n")
+    assert (beside.missing, beside.own) == ((), ("Conv3d: not in fastnn.compat.torch7",))
 
 
 def test_classes_of_other_libraries_are_not_the_framework(checked):

@@ -30,8 +30,7 @@ def data(row, dtype=F64, rows=None, seed=5):
 
 def slopes(voice, row, rows=None, dtype=F64, seed=6):
     """A gradient by the output of the layer, (rows, ...)."""
-    shape = row.shape if rows is None else (rows, *row.shape[1:])
-    shape = {"Linear": (shape[0], 4), "Flatten": (shape[0], int(np.prod(shape[1:])))}.get(row.id, shape)
+    shape = (row.shape[0] if rows is None else rows, *(row.out or row.shape[1:]))
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
@@ -70,7 +69,7 @@ def test_batches_of_changing_size(voice, row):
 @voices
 @layers
 def test_gradients_over_two_steps(voice, row):
-    """Linear of torch7 adds up, everything else overwrites."""
+    """Linear and Conv2d of torch7 add up, everything else overwrites."""
     ours, oracle = twins(voice, row.make)
     for seed in (1, 2):
         x, dy = data(row, seed=seed), slopes(voice, row, seed=seed + 10)
@@ -232,7 +231,7 @@ def test_assigned_parameters(voice, row, layout, dtype):
             assert getattr(ours, name).dtype == dtype
     x, dy = data(row), slopes(voice, row)
     same_results(step(voice, ours, x, dy), step(voice, oracle, x, dy))
-    assert getattr(ours, voice.get_parameters)()[0] is getattr(ours, "W" if row.id == "Linear" else "gamma")
+    assert getattr(ours, voice.get_parameters)()[0] is getattr(ours, "gamma" if row.id == "affine" else "W")
 
 
 # ---------------------------------------------------------------------------------------------------------------

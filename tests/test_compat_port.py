@@ -132,12 +132,12 @@ def test_several_files_of_a_framework(ported, folder):
 def test_a_framework_that_is_not_there(ported, folder):
     os.remove("modules.py")
     assert ported(PROGRAM) == PROGRAM.replace("from modules import *", STAR)
-    more = PROGRAM + "Conv2d(plot(__file__, [x for x in range(3)], lambda y: y))\n"
-    assert ported(more) == more.replace("from modules import *", f"{STAR}\nfrom modules import Conv2d, plot")
+    more = PROGRAM + "Conv3d(plot(__file__, [x for x in range(3)], lambda y: y))\n"
+    assert ported(more) == more.replace("from modules import *", f"{STAR}\nfrom modules import Conv3d, plot")
     two = more + "from tools import *\n"
     assert ported(two) == two.replace("from modules import *", f"from modules import *\n{STAR}")
-    named = "from homework.net import Linear, Conv2d\n" + CALLS
-    line = "from fastnn.compat.torch7 import Linear\nfrom homework.net import Conv2d\n"
+    named = "from homework.net import Linear, Conv3d\n" + CALLS
+    line = "from fastnn.compat.torch7 import Linear\nfrom homework.net import Conv3d\n"
     assert ported(named) == line + CALLS
     whole = "import homework as nn\nnn.Linear(2, 3).zeroGradParameters()\n"
     assert ported(whole) == whole.replace("import homework as nn", "import fastnn.compat.torch7 as nn")

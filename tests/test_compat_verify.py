@@ -35,10 +35,10 @@ def verified(tmp_path):
 
 
 def changed(text, *pairs):
-    """A text with replacements, each of which has to be found."""
+    """A text with replacements where each is found first, which it has to be."""
     for old, new in pairs:
         assert old in text
-        text = text.replace(old, new)
+        text = text.replace(old, new, 1)
     return text
 
 
@@ -116,6 +116,12 @@ SLIPS = [
     (*NEW, "Linear: gradients after two backwards are those of the last one here, their sum in torch7"),
     ("self.gradb += np.sum(gradOutput, axis=0)", "self.gradb += np.mean(gradOutput, axis=0)",
      "Linear: gradb differs (largest difference 3.6; 0.125 times that of torch7)"),
+    ("turned = self.W[:, :, ::-1, ::-1]", "turned = self.W", "Conv2d: backward differs"),
+    ("self.b = np.random.uniform(-bound, bound, size=out_channels)", "self.b = np.zeros(out_channels)",
+     "Conv2d: b differs"),
+    ("squares.max(axis=-1)", "squares.mean(axis=-1)", "MaxPool2d: forward differs"),
+    ("first = np.arange(k * k) == squares.argmax(axis=-1)[..., None]", "first = squares >= 0",
+     "MaxPool2d: backward differs"),
     (*BAD_ZERO, "Linear: gradW after zeroGradParameters() differs"),
     ("return [self.W, self.b]", "return [self.W]", "Linear: getParameters() is [w] here, [w, w] in torch7"),
     ("self.gamma = np.random.uniform(-bound, bound, size=n_out)", "self.gamma = np.ones(n_out)",

@@ -33,7 +33,8 @@ LEVELS = """
     program
     compat.naming
     compat.module
-    compat.linear compat.activations compat.normalization compat.criterions compat.optimizers
+    compat.weights
+    compat.linear compat.images compat.activations compat.normalization compat.criterions compat.optimizers
     compat.torch7 compat.torch7_2017 compat.snake compat.plain compat.seminar
     compat.migration.sources compat.migration.evidence
     compat.migration.project compat.migration.serving

@@ -6,9 +6,9 @@ import numpy as np
 from .torch7 import adam_optimizer, sgd_momentum
 
 __all__ = [
-    "ELU", "MSE", "NLL", "SGD", "BatchNormalization", "ChannelwiseScaling", "Criterion", "CrossEntropy", "Dropout",
-    "Flatten", "LeakyReLU", "Linear", "LogSoftMax", "Module", "ReLU", "Sequential", "Sigmoid", "SoftMax", "SoftPlus",
-    "Tanh", "adam_optimizer", "np", "sgd_momentum",
+    "ELU", "MSE", "NLL", "SGD", "BatchNormalization", "ChannelwiseScaling", "Conv2d", "Criterion", "CrossEntropy",
+    "Dropout", "Flatten", "LeakyReLU", "Linear", "LogSoftMax", "MaxPool2d", "Module", "ReLU", "Sequential",
+    "Sigmoid", "SoftMax", "SoftPlus", "Tanh", "adam_optimizer", "np", "sgd_momentum",
 ]  # fmt: skip
 
 
@@ -211,6 +211,72 @@ class Dropout(Module):
 
     def backward(self, input, grad_output):
         return grad_output * self.mask / (1 - self.p) if self._train else grad_output
+
+
+class Conv2d(Module):
+    def __init__(self, in_channels, out_channels, kernel_size):
+        super().__init__()
+        bound = 1.0 / np.sqrt(in_channels)
+        self.W = np.random.uniform(-bound, bound, size=(out_channels, in_channels, kernel_size, kernel_size))
+        self.b = np.random.uniform(-bound, bound, size=out_channels)
+        self.grad_W = np.zeros_like(self.W)
+        self.grad_b = np.zeros_like(self.b)
+        self.kernel_size = kernel_size
+
+    def forward(self, input):
+        k, (h, w) = self.kernel_size, input.shape[2:]
+        around = np.pad(input, ((0, 0), (0, 0), (k // 2, k // 2), (k // 2, k // 2)))
+        self.output = self.b[:, None, None] + sum(
+            np.einsum("nchw,oc->nohw", around[:, :, i : i + h, j : j + w], self.W[:, :, i, j])
+            for i, j in np.ndindex(k, k)
+        )
+        return self.output
+
+    def backward(self, input, grad_output):
+        self.grad_W = np.zeros(self.W.shape, np.result_type(input, grad_output))
+        self.grad_b = np.zeros(self.b.shape, np.result_type(input, grad_output))
+        k, (h, w) = self.kernel_size, input.shape[2:]
+        around = np.pad(input, ((0, 0), (0, 0), (k // 2, k // 2), (k // 2, k // 2)))
+        for i, j in np.ndindex(k, k):
+            self.grad_W[:, :, i, j] += np.einsum("nchw,nohw->oc", around[:, :, i : i + h, j : j + w], grad_output)
+        self.grad_b += grad_output.sum(axis=(0, 2, 3))
+        slopes = np.pad(grad_output, ((0, 0), (0, 0), (k // 2, k // 2), (k // 2, k // 2)))
+        turned = self.W[:, :, ::-1, ::-1]
+        return sum(
+            np.einsum("nohw,oc->nchw", slopes[:, :, i : i + h, j : j + w], turned[:, :, i, j])
+            for i, j in np.ndindex(k, k)
+        )
+
+    def zero_grad(self):
+        self.grad_W = np.zeros_like(self.W)
+        self.grad_b = np.zeros_like(self.b)
+
+    def parameters(self):
+        return [self.W, self.b]
+
+    def grad_parameters(self):
+        return [self.grad_W, self.grad_b]
+
+
+class MaxPool2d(Module):
+    def __init__(self, kernel_size):
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.max_indices = None
+
+    def forward(self, input):
+        k, (n, c, h, w) = self.kernel_size, input.shape
+        squares = input.reshape(n, c, h // k, k, w // k, k).swapaxes(3, 4).reshape(n, c, h // k, w // k, k * k)
+        self.output = squares.max(axis=-1)
+        self.max_indices = squares.argmax(axis=-1)
+        return self.output
+
+    def backward(self, input, grad_output):
+        k, (n, c, h, w) = self.kernel_size, input.shape
+        squares = input.reshape(n, c, h // k, k, w // k, k).swapaxes(3, 4).reshape(n, c, h // k, w // k, k * k)
+        first = np.arange(k * k) == squares.argmax(axis=-1)[..., None]
+        slopes = np.where(first, grad_output[..., None], grad_output.dtype.type(0))
+        return slopes.reshape(n, c, h // k, w // k, k, k).swapaxes(3, 4).reshape(input.shape)
 
 
 class Flatten(Module):

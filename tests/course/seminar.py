@@ -14,9 +14,9 @@ from .torch7 import (
 )
 
 __all__ = [
-    "ELU", "BatchNormalization", "ChannelwiseScaling", "ClassNLLCriterion", "ClassNLLCriterionUnstable", "Criterion",
-    "Dropout", "Flatten", "LeakyReLU", "Linear", "LogSoftMax", "MSECriterion", "Module", "ReLU", "Sequential",
-    "Sigmoid", "SoftMax", "SoftPlus", "Tanh", "adam_optimizer", "np", "sgd_momentum",
+    "ELU", "BatchNormalization", "ChannelwiseScaling", "ClassNLLCriterion", "ClassNLLCriterionUnstable", "Conv2d",
+    "Criterion", "Dropout", "Flatten", "LeakyReLU", "Linear", "LogSoftMax", "MSECriterion", "MaxPool2d", "Module",
+    "ReLU", "Sequential", "Sigmoid", "SoftMax", "SoftPlus", "Tanh", "adam_optimizer", "np", "sgd_momentum",
 ]  # fmt: skip
 
 
@@ -90,6 +90,21 @@ class ChannelwiseScaling(torch7.ChannelwiseScaling, Module):
 
 
 class Dropout(torch7.Dropout, Module):
+    pass
+
+
+class Conv2d(torch7.Conv2d, Module):
+    def accGradParameters(self, input, gradOutput):
+        self.gradW = np.zeros(self.W.shape, np.result_type(input, gradOutput))
+        self.gradb = np.zeros(self.b.shape, np.result_type(input, gradOutput))
+        super().accGradParameters(input, gradOutput)
+
+    def zeroGradParameters(self):
+        self.gradW = np.zeros_like(self.W)
+        self.gradb = np.zeros_like(self.b)
+
+
+class MaxPool2d(torch7.MaxPool2d, Module):
     pass
 
 

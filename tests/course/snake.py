@@ -7,9 +7,9 @@ from .torch7 import adam_optimizer
 from .torch7 import sgd_momentum as SGD
 
 __all__ = [
-    "ELU", "SGD", "BatchNormalization", "Criterion", "Dropout", "Flatten", "LeakyReLU", "Linear", "LogSoftMax",
-    "MSECriterion", "Module", "NLLCriterion", "NLLCriterionUnstable", "ReLU", "Scaling", "Sequential", "Sigmoid",
-    "SoftMax", "SoftPlus", "Tanh", "adam_optimizer", "np", "sgd_momentum",
+    "ELU", "SGD", "BatchNormalization", "Conv2d", "Criterion", "Dropout", "Flatten", "LeakyReLU", "Linear",
+    "LogSoftMax", "MSECriterion", "MaxPool2d", "Module", "NLLCriterion", "NLLCriterionUnstable", "ReLU", "Scaling",
+    "Sequential", "Sigmoid", "SoftMax", "SoftPlus", "Tanh", "adam_optimizer", "np", "sgd_momentum",
 ]  # fmt: skip
 
 sgd_momentum = SGD
@@ -256,6 +256,83 @@ class Dropout(Module):
     def update_grad_input(self, input, grad_output):
         self.grad_input = grad_output * self.mask / (1 - self.p) if self.training else grad_output
         return self.grad_input
+
+
+class Conv2d(Module):
+    def __init__(self, in_channels, out_channels, kernel_size):
+        super().__init__()
+        bound = 1.0 / np.sqrt(in_channels)
+        self.W = np.random.uniform(-bound, bound, size=(out_channels, in_channels, kernel_size, kernel_size))
+        self.b = np.random.uniform(-bound, bound, size=out_channels)
+        self.gradW = np.zeros_like(self.W)
+        self.gradb = np.zeros_like(self.b)
+        self.kernel_size = kernel_size
+
+    def update_output(self, input):
+        k, (h, w) = self.kernel_size, input.shape[2:]
+        around = np.pad(input, ((0, 0), (0, 0), (k // 2, k // 2), (k // 2, k // 2)))
+        self.output = self.b[:, None, None] + sum(
+            np.einsum("nchw,oc->nohw", around[:, :, i : i + h, j : j + w], self.W[:, :, i, j])
+            for i, j in np.ndindex(k, k)
+        )
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        k, (h, w) = self.kernel_size, input.shape[2:]
+        around = np.pad(grad_output, ((0, 0), (0, 0), (k // 2, k // 2), (k // 2, k // 2)))
+        turned = self.W[:, :, ::-1, ::-1]
+        self.grad_input = sum(
+            np.einsum("nohw,oc->nchw", around[:, :, i : i + h, j : j + w], turned[:, :, i, j])
+            for i, j in np.ndindex(k, k)
+        )
+        return self.grad_input
+
+    def update_grad_params(self, input, grad_output):
+        self.gradW = np.zeros(self.W.shape, np.result_type(input, grad_output))
+        self.gradb = np.zeros(self.b.shape, np.result_type(input, grad_output))
+        k, (h, w) = self.kernel_size, input.shape[2:]
+        around = np.pad(input, ((0, 0), (0, 0), (k // 2, k // 2), (k // 2, k // 2)))
+        for i, j in np.ndindex(k, k):
+            self.gradW[:, :, i, j] += np.einsum("nchw,nohw->oc", around[:, :, i : i + h, j : j + w], grad_output)
+        self.gradb += grad_output.sum(axis=(0, 2, 3))
+
+    def zero_grad_params(self):
+        self.gradW = np.zeros_like(self.W)
+        self.gradb = np.zeros_like(self.b)
+
+    def get_parameters(self):
+        return [self.W, self.b]
+
+    def get_grad_params(self):
+        return [self.gradW, self.gradb]
+
+    def __repr__(self):
+        return f"Conv2d {self.W.shape[1]} -> {self.W.shape[0]}"
+
+
+class MaxPool2d(Module):
+    def __init__(self, kernel_size):
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.max_indices = None
+
+    def update_output(self, input):
+        k, (n, c, h, w) = self.kernel_size, input.shape
+        squares = input.reshape(n, c, h // k, k, w // k, k).swapaxes(3, 4).reshape(n, c, h // k, w // k, k * k)
+        self.output = squares.max(axis=-1)
+        self.max_indices = squares.argmax(axis=-1)
+        return self.output
+
+    def update_grad_input(self, input, grad_output):
+        k, (n, c, h, w) = self.kernel_size, input.shape
+        squares = input.reshape(n, c, h // k, k, w // k, k).swapaxes(3, 4).reshape(n, c, h // k, w // k, k * k)
+        first = np.arange(k * k) == squares.argmax(axis=-1)[..., None]
+        slopes = np.where(first, grad_output[..., None], grad_output.dtype.type(0))
+        self.grad_input = slopes.reshape(n, c, h // k, w // k, k, k).swapaxes(3, 4).reshape(input.shape)
+        return self.grad_input
+
+    def __repr__(self):
+        return f"MaxPool2d, kern {self.kernel_size}, stride {self.kernel_size}"
 
 
 class Flatten(Module):

@@ -4,9 +4,9 @@
 import numpy as np
 
 __all__ = [
-    "ELU", "BatchNormalization", "ChannelwiseScaling", "ClassNLLCriterion", "ClassNLLCriterionUnstable", "Criterion",
-    "Dropout", "Flatten", "LeakyReLU", "Linear", "LogSoftMax", "MSECriterion", "Module", "ReLU", "Sequential",
-    "Sigmoid", "SoftMax", "SoftPlus", "Tanh", "adam_optimizer", "np", "sgd_momentum",
+    "ELU", "BatchNormalization", "ChannelwiseScaling", "ClassNLLCriterion", "ClassNLLCriterionUnstable", "Conv2d",
+    "Criterion", "Dropout", "Flatten", "LeakyReLU", "Linear", "LogSoftMax", "MSECriterion", "MaxPool2d", "Module",
+    "ReLU", "Sequential", "Sigmoid", "SoftMax", "SoftPlus", "Tanh", "adam_optimizer", "np", "sgd_momentum",
 ]  # fmt: skip
 
 
@@ -248,6 +248,81 @@ class Dropout(Module):
     def updateGradInput(self, input, gradOutput):
         self.gradInput = gradOutput * self.mask / (1 - self.p) if self.training else gradOutput
         return self.gradInput
+
+
+class Conv2d(Module):
+    def __init__(self, in_channels, out_channels, kernel_size):
+        super().__init__()
+        bound = 1.0 / np.sqrt(in_channels)
+        self.W = np.random.uniform(-bound, bound, size=(out_channels, in_channels, kernel_size, kernel_size))
+        self.b = np.random.uniform(-bound, bound, size=out_channels)
+        self.gradW = np.zeros_like(self.W)
+        self.gradb = np.zeros_like(self.b)
+        self.kernel_size = kernel_size
+
+    def updateOutput(self, input):
+        k, (h, w) = self.kernel_size, input.shape[2:]
+        around = np.pad(input, ((0, 0), (0, 0), (k // 2, k // 2), (k // 2, k // 2)))
+        self.output = self.b[:, None, None] + sum(
+            np.einsum("nchw,oc->nohw", around[:, :, i : i + h, j : j + w], self.W[:, :, i, j])
+            for i, j in np.ndindex(k, k)
+        )
+        return self.output
+
+    def updateGradInput(self, input, gradOutput):
+        k, (h, w) = self.kernel_size, input.shape[2:]
+        around = np.pad(gradOutput, ((0, 0), (0, 0), (k // 2, k // 2), (k // 2, k // 2)))
+        turned = self.W[:, :, ::-1, ::-1]
+        self.gradInput = sum(
+            np.einsum("nohw,oc->nchw", around[:, :, i : i + h, j : j + w], turned[:, :, i, j])
+            for i, j in np.ndindex(k, k)
+        )
+        return self.gradInput
+
+    def accGradParameters(self, input, gradOutput):
+        k, (h, w) = self.kernel_size, input.shape[2:]
+        around = np.pad(input, ((0, 0), (0, 0), (k // 2, k // 2), (k // 2, k // 2)))
+        for i, j in np.ndindex(k, k):
+            self.gradW[:, :, i, j] += np.einsum("nchw,nohw->oc", around[:, :, i : i + h, j : j + w], gradOutput)
+        self.gradb += gradOutput.sum(axis=(0, 2, 3))
+
+    def zeroGradParameters(self):
+        self.gradW.fill(0)
+        self.gradb.fill(0)
+
+    def getParameters(self):
+        return [self.W, self.b]
+
+    def getGradParameters(self):
+        return [self.gradW, self.gradb]
+
+    def __repr__(self):
+        return f"Conv2d {self.W.shape[1]} -> {self.W.shape[0]}"
+
+
+class MaxPool2d(Module):
+    def __init__(self, kernel_size):
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.max_indices = None
+
+    def updateOutput(self, input):
+        k, (n, c, h, w) = self.kernel_size, input.shape
+        squares = input.reshape(n, c, h // k, k, w // k, k).swapaxes(3, 4).reshape(n, c, h // k, w // k, k * k)
+        self.output = squares.max(axis=-1)
+        self.max_indices = squares.argmax(axis=-1)
+        return self.output
+
+    def updateGradInput(self, input, gradOutput):
+        k, (n, c, h, w) = self.kernel_size, input.shape
+        squares = input.reshape(n, c, h // k, k, w // k, k).swapaxes(3, 4).reshape(n, c, h // k, w // k, k * k)
+        first = np.arange(k * k) == squares.argmax(axis=-1)[..., None]
+        slopes = np.where(first, gradOutput[..., None], gradOutput.dtype.type(0))
+        self.gradInput = slopes.reshape(n, c, h // k, w // k, k, k).swapaxes(3, 4).reshape(input.shape)
+        return self.gradInput
+
+    def __repr__(self):
+        return f"MaxPool2d, kern {self.kernel_size}, stride {self.kernel_size}"
 
 
 class Flatten(Module):

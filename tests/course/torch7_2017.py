@@ -14,6 +14,7 @@ from .torch7 import (
     Flatten,
     LeakyReLU,
     LogSoftMax,
+    MaxPool2d,
     Module,
     MSECriterion,
     ReLU,
@@ -26,9 +27,10 @@ from .torch7 import (
 )
 
 __all__ = [
-    "ELU", "BatchNormalization", "ChannelwiseScaling", "ClassNLLCriterion", "ClassNLLCriterionUnstable", "Criterion",
-    "Dropout", "Flatten", "LeakyReLU", "Linear", "LogClassNLLCriterion", "LogSoftMax", "MSECriterion", "Module", "ReLU",
-    "Sequential", "Sigmoid", "SoftMax", "SoftPlus", "Tanh", "adam_optimizer", "np", "sgd_momentum",
+    "ELU", "BatchNormalization", "ChannelwiseScaling", "ClassNLLCriterion", "ClassNLLCriterionUnstable", "Conv2d",
+    "Criterion", "Dropout", "Flatten", "LeakyReLU", "Linear", "LogClassNLLCriterion", "LogSoftMax", "MSECriterion",
+    "MaxPool2d", "Module", "ReLU", "Sequential", "Sigmoid", "SoftMax", "SoftPlus", "Tanh", "adam_optimizer", "np",
+    "sgd_momentum",
 ]  # fmt: skip
 
 
@@ -66,6 +68,17 @@ class Linear(Module):
     def __repr__(self):
         n_in, n_out = self.W.shape
         return f"Linear {n_in} -> {n_out}"
+
+
+class Conv2d(torch7.Conv2d):
+    def accGradParameters(self, input, gradOutput):
+        self.gradW = np.zeros(self.W.shape, np.result_type(input, gradOutput))
+        self.gradb = np.zeros(self.b.shape, np.result_type(input, gradOutput))
+        super().accGradParameters(input, gradOutput)
+
+    def zeroGradParameters(self):
+        self.gradW = np.zeros_like(self.W)
+        self.gradb = np.zeros_like(self.b)
 
 
 ClassNLLCriterion = ClassNLLCriterionUnstable

@@ -24,10 +24,11 @@ class Row:
     elementwise: bool = False
     kinks: tuple[float, ...] = ()
     narrow: float = 1e-6  # tolerance where everything is float32
+    out: tuple[int, ...] | None = None  # the shape of a row of the output, if it is another one
 
     @property
     def has_parameters(self):
-        return self.id in ("Linear", "affine")
+        return self.id in ("Linear", "affine", "Conv2d")
 
 
 def row(call, *args, **options):
@@ -36,7 +37,7 @@ def row(call, *args, **options):
 
 
 LAYERS = (
-    Row("Linear", lambda voice, module: module.Linear(5, 4)),
+    Row("Linear", lambda voice, module: module.Linear(5, 4), out=(4,)),
     Row("affine", lambda voice, module: getattr(module, voice.affine)(5)),
     row("SoftMax"),
     row("LogSoftMax"),
@@ -44,7 +45,9 @@ LAYERS = (
     row("BatchNormalization", 0.9, narrow=1e-5),
     row("Dropout"),
     row("Dropout", 0.3),
-    row("Flatten", shape=(6, 3, 2)),
+    row("Flatten", shape=(6, 3, 2), out=(6,)),
+    Row("Conv2d", lambda voice, module: module.Conv2d(2, 3, 3), (4, 2, 5, 6), narrow=1e-5, out=(3, 5, 6)),
+    Row("MaxPool2d", lambda voice, module: module.MaxPool2d(2), (4, 3, 4, 6), out=(3, 2, 3)),
     row("ReLU", elementwise=True, kinks=(0,)),
     row("LeakyReLU", elementwise=True, kinks=(0,)),
     row("LeakyReLU", 0.2, elementwise=True, kinks=(0,)),

@@ -16,15 +16,10 @@ import numpy as np
 from .. import backend
 from ..arguments import positive_int
 from .module import EXPECTED, Module
+from .weights import Weighted, uniform
 
 
-def _uniform(n: int, size: Any) -> np.ndarray:
-    """Initial weights: uniform in (-1/sqrt(n), 1/sqrt(n))."""
-    bound = 1.0 / np.sqrt(n)
-    return np.random.uniform(-bound, bound, size)  # noqa: NPY002
-
-
-class Linear(Module):
+class Linear(Weighted):
     """Every row through an affine map: x W + b, or x W^T + b where W is (out, in).
 
     Parameters
@@ -52,8 +47,6 @@ class Linear(Module):
     """
 
     _transposed = True  # whether W is (in, out), not (out, in)
-    _accumulate = False  # whether gradients add up in place, or come as new arrays
-    _biased = True
     _words: ClassVar[dict[str, str]] = {
         "weight": "W",
         "bias": "b",
@@ -66,11 +59,7 @@ class Linear(Module):
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
         n_in, n_out = positive_int("Linear", "n_in", n_in), positive_int("Linear", "n_out", n_out)
-        self.W = _uniform(n_in, (n_in, n_out) if self._transposed else (n_out, n_in))
-        self.gradW = np.zeros_like(self.W)
-        if self._biased:
-            self.b = _uniform(n_in, n_out)
-            self.gradb = np.zeros_like(self.b)
+        self._draw(n_in, n_out, (n_in, n_out) if self._transposed else (n_out, n_in))
 
     def update_output(self, input: Any) -> Any:
         W = np.asarray(self.W).T if self._transposed else self.W
@@ -132,22 +121,6 @@ class Linear(Module):
         shape = "(n_in, n_out)" if self._transposed else "(n_out, n_in)"
         return super()._told(type(error)(str(error).replace("(out_features, in_features)", shape)), **words)
 
-    def zero_grad_params(self) -> None:
-        if self._accumulate:
-            self.gradW.fill(0)
-            if self._biased:
-                self.gradb.fill(0)
-            return
-        self.gradW = np.zeros(self.gradW.shape, self.gradW.dtype)  # what was handed out is not written again
-        if self._biased:
-            self.gradb = np.zeros(self.gradb.shape, self.gradb.dtype)
-
-    def get_parameters(self) -> list[Any]:
-        return [self.W, self.b] if self._biased else [self.W]
-
-    def get_grad_params(self) -> list[Any]:
-        return [self.gradW, self.gradb] if self._biased else [self.gradW]
-
     def __repr__(self) -> str:
         n_in, n_out = np.shape(self.W) if self._transposed else np.shape(self.W)[::-1]
         return f"{type(self).__name__} {n_in} -> {n_out}"
@@ -189,8 +162,8 @@ class Scaling(Module):
         super().__init__()
         n_out = positive_int(type(self).__name__, "n_out", n_out)
         shape = (1, n_out) if self._row else (n_out,)
-        self.gamma = _uniform(n_out, shape)
-        self.beta = _uniform(n_out, shape)
+        self.gamma = uniform(n_out, shape)
+        self.beta = uniform(n_out, shape)
         self.gradGamma = np.zeros_like(self.gamma)
         self.gradBeta = np.zeros_like(self.beta)
 

@@ -81,7 +81,9 @@ class Spelling:
         if isinstance(value, FunctionType):
             return self._function(value, owner, itself)
         if isinstance(value, property):
-            return property(self._function(cast(FunctionType, value.fget), owner, itself))
+            parts = (cast(FunctionType | None, part) for part in (value.fget, value.fset))
+            getter, setter = (part and self._function(part, owner, itself) for part in parts)
+            return property(getter, setter)
         if isinstance(value, tuple):
             return tuple(self._name(item) if isinstance(item, str) else item for item in value)
         return value

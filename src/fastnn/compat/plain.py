@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import activations, criterions, linear, module, normalization, optimizers
+from . import activations, criterions, images, linear, module, normalization, optimizers
 from .naming import Spelling
 
 MODULE = """Base class of the layers: `forward(input)`, then `backward(input, grad_output)`.
@@ -86,6 +86,8 @@ LogSoftMax = spell(activations.LogSoftMax, _from_output=True)
 BatchNormalization = spell(normalization.BatchNormalization, _exact_evaluation=True)
 ChannelwiseScaling = spell(linear.Scaling, "ChannelwiseScaling", _row=False)
 Dropout = spell(normalization.Dropout, _first_mask=None)
+Conv2d = spell(images.Conv2d, __repr__=module.Module.__repr__)
+MaxPool2d = spell(images.MaxPool2d, __repr__=module.Module.__repr__)
 Flatten = spell(activations.Flatten)
 ReLU = spell(activations.ReLU)
 LeakyReLU = spell(activations.LeakyReLU)
@@ -114,6 +116,7 @@ __all__ = [
     "SGD",
     "BatchNormalization",
     "ChannelwiseScaling",
+    "Conv2d",
     "Criterion",
     "CrossEntropy",
     "Dropout",
@@ -121,6 +124,7 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LogSoftMax",
+    "MaxPool2d",
     "Module",
     "ReLU",
     "Sequential",

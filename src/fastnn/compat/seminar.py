@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import activations, criterions, linear, module, normalization, optimizers
+from . import activations, criterions, images, linear, module, normalization, optimizers
 from .naming import CAMEL_CASE, Spelling
 
 spell = Spelling(__name__, **CAMEL_CASE, evaluate="eval")
@@ -33,6 +33,8 @@ LogSoftMax = spell(activations.LogSoftMax, _from_output=True)
 BatchNormalization = spell(normalization.BatchNormalization, _exact_evaluation=True)
 ChannelwiseScaling = spell(linear.Scaling, "ChannelwiseScaling", _row=False)
 Dropout = spell(normalization.Dropout, _first_mask=None)
+Conv2d = spell(images.Conv2d)
+MaxPool2d = spell(images.MaxPool2d)
 Flatten = spell(activations.Flatten)
 ReLU = spell(activations.ReLU)
 LeakyReLU = spell(activations.LeakyReLU)
@@ -55,6 +57,7 @@ __all__ = [
     "ChannelwiseScaling",
     "ClassNLLCriterion",
     "ClassNLLCriterionUnstable",
+    "Conv2d",
     "Criterion",
     "Dropout",
     "Flatten",
@@ -62,6 +65,7 @@ __all__ = [
     "Linear",
     "LogSoftMax",
     "MSECriterion",
+    "MaxPool2d",
     "Module",
     "ReLU",
     "Sequential",

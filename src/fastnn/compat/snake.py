@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from . import activations, criterions, linear, module, normalization, optimizers
+from . import activations, criterions, images, linear, module, normalization, optimizers
 from .naming import Spelling
 
 spell = Spelling(__name__)
@@ -19,6 +19,8 @@ LogSoftMax = spell(activations.LogSoftMax)
 BatchNormalization = spell(normalization.BatchNormalization)
 Scaling = spell(linear.Scaling)
 Dropout = spell(normalization.Dropout)
+Conv2d = spell(images.Conv2d)
+MaxPool2d = spell(images.MaxPool2d)
 Flatten = spell(activations.Flatten)
 ReLU = spell(activations.ReLU)
 LeakyReLU = spell(activations.LeakyReLU)
@@ -39,6 +41,7 @@ __all__ = [
     "ELU",
     "SGD",
     "BatchNormalization",
+    "Conv2d",
     "Criterion",
     "Dropout",
     "Flatten",
@@ -46,6 +49,7 @@ __all__ = [
     "Linear",
     "LogSoftMax",
     "MSECriterion",
+    "MaxPool2d",
     "Module",
     "NLLCriterion",
     "NLLCriterionUnstable",

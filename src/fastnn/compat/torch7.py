@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from . import activations, criterions, linear, module, normalization, optimizers
+from . import activations, criterions, images, linear, module, normalization, optimizers
 from .naming import CAMEL_CASE, Spelling
 
 spell = Spelling(__name__, **CAMEL_CASE)
@@ -19,6 +19,8 @@ LogSoftMax = spell(activations.LogSoftMax, _from_output=True)
 BatchNormalization = spell(normalization.BatchNormalization, _exact_evaluation=True)
 ChannelwiseScaling = spell(linear.Scaling, "ChannelwiseScaling", _row=False)
 Dropout = spell(normalization.Dropout, _first_mask=None)
+Conv2d = spell(images.Conv2d, _accumulate=True)
+MaxPool2d = spell(images.MaxPool2d)
 Flatten = spell(activations.Flatten)
 ReLU = spell(activations.ReLU)
 LeakyReLU = spell(activations.LeakyReLU)
@@ -41,6 +43,7 @@ __all__ = [
     "ChannelwiseScaling",
     "ClassNLLCriterion",
     "ClassNLLCriterionUnstable",
+    "Conv2d",
     "Criterion",
     "Dropout",
     "Flatten",
@@ -48,6 +51,7 @@ __all__ = [
     "Linear",
     "LogSoftMax",
     "MSECriterion",
+    "MaxPool2d",
     "Module",
     "ReLU",
     "Sequential",

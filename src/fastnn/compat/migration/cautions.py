@@ -32,14 +32,19 @@ def of_linear(linear: ast.ClassDef, dialect: str) -> Iterator[str]:
         yield f"Linear is W {shape} here but {there}: the same seed gives other weights"
     if dialect == "seminar" and "b" in assigned(linear):
         yield "Linear has b here and none in seminar"
-    adds = accumulates(linear)
+    yield from of_gradients(linear, dialect)
+
+
+def of_gradients(layer: ast.ClassDef, dialect: str) -> Iterator[str]:
+    """Where the gradients of the user's Linear or Conv2d are others."""
+    adds = accumulates(layer)
     if adds is False and dialect in ACCUMULATING:
         clear = "call zeroGradParameters() before each backward()"
-        yield f"Linear overwrites its gradients here and adds to them in {dialect}: {clear}"
+        yield f"{layer.name} overwrites its gradients here and adds to them in {dialect}: {clear}"
     elif adds and dialect not in ACCUMULATING:
-        yield f"Linear adds to its gradients here and overwrites them in {dialect}"
-    for name, how in _averages(linear).items():
-        yield f"Linear: {name} is {how} here, the sum in {dialect}"
+        yield f"{layer.name} adds to its gradients here and overwrites them in {dialect}"
+    for name, how in _averages(layer).items():
+        yield f"{layer.name}: {name} is {how} here, the sum in {dialect}"
 
 
 def _averages(linear: ast.ClassDef) -> dict[str, str]:

@@ -218,14 +218,20 @@ def takes_probabilities(criterion: ast.ClassDef) -> bool:
     return any(isinstance(call, ast.Attribute) and call.attr in ("log", "clip") for call in calls)
 
 
-def accumulates(linear: ast.ClassDef) -> bool | None:
-    """Whether Linear adds to gradW: `+=`, `out=self.gradW`, `self.gradW = self.gradW + ...`; None if it has no hook."""
-    hooks = [node for name, node in methods(linear).items() if name in HOOKS_OF_GRADIENTS]
+def accumulates(layer: ast.ClassDef) -> bool | None:
+    """Whether a layer adds to gradW: `+=`, `out=self.gradW`, `self.gradW = self.gradW + ...`; None if it has no hook.
+
+    What is added to a new array is not added to the gradients before.
+    """
+    hooks = [node for name, node in methods(layer).items() if name in HOOKS_OF_GRADIENTS]
     found = [re.search(r"\bself\.grad_?W\b", ast.unparse(hook)) for hook in hooks]
     name = next((match.group() for match in found if match is not None), None)
     if name is None:
         return None
-    for node in (node for hook in hooks for node in ast.walk(hook)):
+    nodes = [node for hook in hooks for node in ast.walk(hook)]
+    if any(isinstance(node, ast.Assign) and _renews(node, name) for node in nodes):
+        return False
+    for node in nodes:
         if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) and name in ast.unparse(node.target):
             return True
         if isinstance(node, ast.keyword) and node.arg == "out" and name in ast.unparse(node.value):
@@ -235,6 +241,11 @@ def accumulates(linear: ast.ClassDef) -> bool | None:
             if name in ast.unparse(node.value) and not is_scaled:
                 return True
     return False
+
+
+def _renews(node: ast.Assign, name: str) -> bool:
+    """Whether an assignment rebinds `self.gradW` to what has nothing of it."""
+    return name in map(ast.unparse, node.targets) and name not in ast.unparse(node.value)
 
 
 def ported_dialect(trees: Iterable[ast.AST]) -> str | None:

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from types import ModuleType
 
-from .cautions import of_arguments, of_container, of_kept_files, of_linear, of_state
+from .cautions import of_arguments, of_container, of_gradients, of_kept_files, of_linear, of_state
 from .evidence import DIALECTS, Facts, Verdict, all_exports, exports, judge, methods, ported_dialect
 from .project import Definition, Import, Project, bound_names, is_package, top_nodes, used_names
 from .serving import NO_CALLS, calls_of, defaults_lost, difference, lineage
@@ -265,6 +265,9 @@ class Inspection:
         linear, container = self.nodes.get("Linear"), self.nodes.get("Sequential")
         if isinstance(linear, ast.ClassDef) and self.is_served("Linear"):
             lines += of_linear(linear, dialect)
+        convolution = self.nodes.get("Conv2d")
+        if isinstance(convolution, ast.ClassDef) and self.is_served("Conv2d"):
+            lines += of_gradients(convolution, dialect)
         if isinstance(container, ast.ClassDef) and self.is_served("Sequential"):
             lines += of_container(container, dialect)
         lines += of_arguments({name: self.lost_defaults.get(name, []) for name in sorted(self.needed())}, dialect)

@@ -53,6 +53,8 @@ LAYERS = {
     "Scaling": AFFINE,
     "ChannelwiseScaling": AFFINE,
     "Flatten": Example(input=(4, 3, 2), output=(4, 6)),
+    "Conv2d": Example((2, 3, 3), (2, 2, 5, 4), (2, 3, 5, 4), ("W", "b")),
+    "MaxPool2d": Example((2,), (2, 3, 4, 6), (2, 3, 2, 3)),
     "LeakyReLU": Example((0.2,)),
     "ELU": Example((0.7,)),
     **dict.fromkeys(("SoftMax", "LogSoftMax", "ReLU", "SoftPlus", "Sigmoid", "Tanh"), Example()),
