@@ -1,6 +1,7 @@
 /* The choice of the instruction set, and the entries of fnn.h: pick the table of the element type, split the units. */
 #include "fnn.h"
 #include "threads.h"
+#include "window.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <cpuid.h>
@@ -109,6 +110,7 @@ int fnn_isa_supported(int isa)
 
 int fnn_isa(void) { return chosen; }
 size_t fnn_gemm_panel(void) { return (size_t)32 << chosen; } /* two vectors of 16, 32 or 64 bytes */
+size_t fnn_lanes(int type) { return ((size_t)16 << chosen) / (type == FNN_TYPE_F64 ? 8 : 4); }
 void fnn_set_isa(int isa) { chosen = isa; }
 
 #define real_t void

@@ -42,6 +42,9 @@ struct fnn_tile_update {
     int nesterov, first;
 };
 
+struct fnn_window; /* window.h */
+struct fnn_planes;
+
 #define FNN_STRIP(...) __VA_ARGS__
 
 #define real_t void
@@ -71,6 +74,7 @@ enum fnn_gemm_provider { FNN_GEMM_AUTO, FNN_GEMM_NATIVE, FNN_GEMM_BLAS };
 int fnn_has_blas(void);
 const char *fnn_blas_config(void); /* what the BLAS says of itself; "" without one */
 size_t fnn_gemm_panel(void); /* bytes of a row of a panel of B that gemm_tiles need not pack */
+size_t fnn_lanes(int type);  /* elements of a vector */
 int fnn_gemm_provider(void);
 void fnn_set_gemm_provider(int provider);
 

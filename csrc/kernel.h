@@ -217,6 +217,8 @@ enum { SUM_BLOCK = 256 };
 #define VEC(scalar) vec_set(R(scalar))
 
 struct fnn_tile_update;
+struct fnn_window;
+struct fnn_planes;
 
 /* The prototypes of this variant's kernels. */
 #define FNN_STRIP(...) __VA_ARGS__

@@ -15,7 +15,16 @@ enum { FNN_NS_PER_THREAD = 25000 };
  * no sum crosses units, and elements and columns, of which several share a vector or a block of vectors, are grouped
  * alike in any share. (Compilers may contract the arithmetic of whole vectors and of a last, partial one differently.)
  */
-enum { FNN_STEP_rows = 1, FNN_STEP_columns = 128, FNN_STEP_elements = 64, FNN_STEP_chunks = 1 };
+enum {
+    FNN_STEP_rows = 1,
+    FNN_STEP_columns = 128,
+    FNN_STEP_elements = 64,
+    FNN_STEP_chunks = 1,
+    FNN_STEP_planes = 1,
+    FNN_STEP_lines = 1,
+    FNN_STEP_outputs = 1,
+    FNN_STEP_channels = 1
+};
 
 /* How many threads are worth `ns` nanoseconds of work in `pieces` pieces: 1 for small work and in a forked child. */
 int fnn_team_size(size_t pieces, double ns);

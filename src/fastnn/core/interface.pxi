@@ -1,5 +1,15 @@
 # The C interface, as in csrc/fnn.h and csrc/ops.def.
 
+cdef extern from "window.h" nogil:
+    enum: FNN_CONV_OUTPUTS, FNN_CONV_TILE
+
+    struct fnn_window:
+        size_t channels, height, width, outputs, out_height, out_width, kernel_height, kernel_width
+        size_t stride_down, stride_across, dilation_down, dilation_across, pad_top, pad_left, groups
+
+    struct fnn_planes:
+        size_t count, size, step, channel, tail
+
 cdef extern from "fnn.h" nogil:
     enum: FNN_TYPE_F32, FNN_TYPE_F64, FNN_SUM_CHUNK, FNN_DROPOUT_CHUNK, FNN_UNARY_COUNT, FNN_LOSS_COUNT
     const char *fnn_unary_names[]
@@ -13,6 +23,7 @@ cdef extern from "fnn.h" nogil:
     int fnn_has_blas()
     const char *fnn_blas_config()
     size_t fnn_gemm_panel()
+    size_t fnn_lanes(int type)
     int fnn_gemm_provider()
     void fnn_set_gemm_provider(int provider)
     int fnn_has_openmp()
@@ -29,6 +40,28 @@ cdef extern from "fnn.h" nogil:
     void fnn_gemm(int type, const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b, ptrdiff_t b_row,
                   ptrdiff_t b_col, const void *bias, void *c, ptrdiff_t c_row, size_t m, size_t n, size_t k,
                   int accumulate)
+    void fnn_to_lanes(int type, const void *x, void *y, size_t rows, size_t channels, size_t size, size_t planes)
+    void fnn_from_lanes(int type, const void *x, void *y, size_t rows, size_t channels, size_t size, size_t planes)
+    void fnn_to_strips(int type, const void *x, void *y, const fnn_window *z, size_t strip, size_t strip_width,
+                       size_t lines)
+    void fnn_from_strips(int type, const void *x, void *y, const fnn_window *z, size_t strip, size_t lines)
+    void fnn_conv_pack(int type, const void *w, void *packed, const fnn_window *z, int back, size_t begin, size_t end)
+    void fnn_conv_forward(int type, const void *x, const void *packed, const void *bias, void *y, const fnn_window *z,
+                          int relu, size_t lines)
+    void fnn_conv_backward_input(int type, const void *dy, const void *packed, void *dx, const fnn_window *z,
+                                 size_t lines)
+    void fnn_conv_backward_weight(int type, const void *x, const void *dy, void *dw, const fnn_window *z, size_t blocks,
+                                  int accumulate, size_t units)
+    void fnn_max_pool_forward(int type, const void *x, void *y, const fnn_window *z, size_t planes)
+    void fnn_max_pool_backward(int type, const void *x, const void *dy, void *dx, const fnn_window *z, size_t planes)
+    void fnn_avg_pool_forward(int type, const void *x, void *y, const fnn_window *z, int pad_counts, size_t planes)
+    void fnn_avg_pool_backward(int type, const void *dy, void *dx, const fnn_window *z, int pad_counts, size_t planes)
+    void fnn_batch_norm_planes(int type, const void *x, const void *w, const void *b, void *y, void *mean, void *var,
+                               const fnn_planes *p, int given, double eps, size_t channels)
+    void fnn_batch_norm_planes_backward(int type, const void *x, const void *mean, const void *var, const void *w,
+                                        const void *dy, void *dx, void *dw, void *db, const fnn_planes *p, double eps,
+                                        size_t channels)
+    void fnn_plane_sums(int type, const void *dy, void *db, size_t blocks, size_t channels, size_t size, size_t outputs)
     void fnn_unary_forward(int type, int kind, const void *x, void *y, double a, double b, size_t n)
     void fnn_unary_backward(int type, int kind, const void *x, const void *dy, void *dx, double a, double b, size_t n)
     void fnn_softmax_forward(int type, const void *x, void *y, size_t cols, size_t rows)
