@@ -57,7 +57,7 @@ static struct fnn_tile_update tile_update(const struct member *m, int64_t index,
 }
 
 /* Elements [begin, end) of a parameter, whose gradients are g. */
-static void update(const struct member *m, int64_t index, const void *g, size_t begin, size_t end)
+void fnn_update(const struct member *m, int64_t index, const void *g, size_t begin, size_t end)
 {
     const struct fnn_parameter *parameter = &m->program->parameters[index];
     const struct fnn_optimizer *o = &m->program->optimizer;
@@ -142,7 +142,7 @@ static void packed_forward(struct member *m, instruction i)
 
 /* x, w, b, y, packed w or 0; in, out, strides of w along in and out, columns of a panel of the packed w, whether y is
  * max(0, product). */
-static void run_linear_forward(struct member *m, instruction i)
+void fnn_run_linear_forward(struct member *m, instruction i)
 {
     if (i->v[4] && m->team->planned >= PACKED_LEAST) {
         packed_forward(m, i);
@@ -154,7 +154,7 @@ static void run_linear_forward(struct member *m, instruction i)
 }
 
 /* dy, w, dx; in, out, strides of w along in and out. */
-static void run_linear_backward_input(struct member *m, instruction i)
+void fnn_run_linear_backward_input(struct member *m, instruction i)
 {
     rows_product(m, (struct gemm){.a = at(m, i, 0, 0), .b = at(m, i, 1, 0), .c = at(m, i, 2, 0), .a_row = i->n[1],
                                   .a_col = 1, .b_row = i->n[3], .b_col = i->n[2], .c_row = i->n[0], .c_col = 1,
@@ -183,7 +183,7 @@ static size_t rows_at_once(const struct member *m, size_t lefts, size_t rights)
 
 /* left, right, g; columns of left and right, parameter, rows of a block, whether to add to g. The parameter is (columns
  * of left, columns of right) in C order, its gradient left^T right: made in g, or in scratch for the optimiser. */
-static void run_linear_backward_params(struct member *m, instruction i)
+void fnn_run_linear_backward_params(struct member *m, instruction i)
 {
     const size_t lefts = (size_t)i->n[0], rights = (size_t)i->n[1];
     const int in_tiles = updates_in_tiles(m, i);
@@ -203,12 +203,12 @@ static void run_linear_backward_params(struct member *m, instruction i)
         const struct cut cut = fnn_gemm_cut(&plan);
         fnn_gemm_share(&plan, &cut, 0, cut.units, space_of(m));
         if (!i->v[2] && !in_tiles)
-            update(m, i->n[2], g, first * rights, last * rights);
+            fnn_update(m, i->n[2], g, first * rights, last * rights);
     }
 }
 
 /* x, g; columns, parameter, whether to add to g. */
-static void run_column_sums(struct member *m, instruction i)
+void fnn_run_column_sums(struct member *m, instruction i)
 {
     const size_t cols = (size_t)i->n[0];
     FOR_SHARE(cols, FNN_STEP_columns) {
@@ -217,19 +217,19 @@ static void run_column_sums(struct member *m, instruction i)
             memset(g + begin * m->size, 0, (end - begin) * m->size);
         fnn_column_sums_part(m->type, at(m, i, 0, 0), g, m->rows, cols, begin, end);
         if (!i->v[1])
-            update(m, i->n[1], g + begin * m->size, begin, end);
+            fnn_update(m, i->n[1], g + begin * m->size, begin, end);
     }
 }
 
 /* g; parameter, size. */
-static void run_update(struct member *m, instruction i)
+void fnn_run_update(struct member *m, instruction i)
 {
     FOR_SHARE((size_t)i->n[1], FNN_STEP_elements)
-        update(m, i->n[0], at(m, i, 0, begin), begin, end);
+        fnn_update(m, i->n[0], at(m, i, 0, begin), begin, end);
 }
 
 /* p, sums; size: the sum of squares of each chunk of a parameter. */
-static void run_square_sums(struct member *m, instruction i)
+void fnn_run_square_sums(struct member *m, instruction i)
 {
     const size_t size = (size_t)i->n[0];
     FOR_SHARE(chunks(size, FNN_SUM_CHUNK), FNN_STEP_chunks)
@@ -239,7 +239,7 @@ static void run_square_sums(struct member *m, instruction i)
 /* ---- rows ---- */
 
 /* to; bytes of a row, whether of the targets. */
-static void run_gather(struct member *m, instruction i)
+void fnn_run_gather(struct member *m, instruction i)
 {
     const struct fnn_batches *b = m->team->batches;
     const size_t bytes = (size_t)i->n[0];
@@ -253,33 +253,40 @@ static void run_gather(struct member *m, instruction i)
         memcpy(to + row * bytes, from + (size_t)order[row] * bytes, bytes);
 }
 
-/* x, y; function, elements of a row; two constants. */
-static void run_unary_forward(struct member *m, instruction i)
+/* The end of a member's rows, or, in lanes, of their blocks. */
+static size_t whole(const struct member *m, size_t end, int64_t in_lanes)
+{
+    const size_t lanes = in_lanes ? fnn_lanes(m->type) : 1;
+    return (end + lanes - 1) / lanes * lanes;
+}
+
+/* x, y; function, elements of a row, whether in lanes; two constants. */
+void fnn_run_unary_forward(struct member *m, instruction i)
 {
     const size_t n = (size_t)i->n[1];
     FOR_SHARE(m->rows, ROW_STEP)
         fnn_unary_forward_part(m->type, (int)i->n[0], at(m, i, 0, 0), at(m, i, 1, 0), i->d[0], i->d[1], begin * n,
-                               end * n);
+                               whole(m, end, i->n[2]) * n);
 }
 
-/* x, dy, dx; function, elements of a row; two constants. */
-static void run_unary_backward(struct member *m, instruction i)
+/* x, dy, dx; function, elements of a row, whether in lanes; two constants. */
+void fnn_run_unary_backward(struct member *m, instruction i)
 {
     const size_t n = (size_t)i->n[1];
     FOR_SHARE(m->rows, ROW_STEP)
         fnn_unary_backward_part(m->type, (int)i->n[0], at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), i->d[0],
-                                i->d[1], begin * n, end * n);
+                                i->d[1], begin * n, whole(m, end, i->n[2]) * n);
 }
 
 /* x, y or y, dy, dx; columns, how many such rows a row of the batch has. */
 #define SOFTMAX(name)                                                                                                  \
-    static void run_##name##_forward(struct member *m, instruction i)                                                  \
+    void fnn_run_##name##_forward(struct member *m, instruction i)                                                  \
     {                                                                                                                  \
         const size_t n = (size_t)i->n[1];                                                                              \
         FOR_SHARE(m->rows, ROW_STEP)                                                                                   \
             fnn_##name##_forward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), (size_t)i->n[0], begin * n, end * n);   \
     }                                                                                                                  \
-    static void run_##name##_backward(struct member *m, instruction i)                                                 \
+    void fnn_run_##name##_backward(struct member *m, instruction i)                                                 \
     {                                                                                                                  \
         const size_t n = (size_t)i->n[1];                                                                              \
         FOR_SHARE(m->rows, ROW_STEP)                                                                                   \
@@ -290,7 +297,7 @@ SOFTMAX(softmax)
 SOFTMAX(log_softmax)
 
 /* x, y; matrices of a row, their rows, their columns: each is transposed. */
-static void run_swap_axes(struct member *m, instruction i)
+void fnn_run_swap_axes(struct member *m, instruction i)
 {
     const size_t each = (size_t)i->n[0], rows = (size_t)i->n[1], cols = (size_t)i->n[2], n = rows * cols;
     FOR_SHARE(m->rows, ROW_STEP)
@@ -311,21 +318,21 @@ static void run_swap_axes(struct member *m, instruction i)
 ADD(float)
 ADD(double)
 
-/* x, y, sum, which may be x or y; elements of a row. */
-static void run_add(struct member *m, instruction i)
+/* x, y, sum, which may be x or y; elements of a row, whether in lanes. */
+void fnn_run_add(struct member *m, instruction i)
 {
     const size_t n = (size_t)i->n[0];
     FOR_SHARE(m->rows, ROW_STEP) {
         if (m->type == FNN_TYPE_F64)
-            add_double(at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), begin * n, end * n);
+            add_double(at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), begin * n, whole(m, end, i->n[1]) * n);
         else
-            add_float(at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), begin * n, end * n);
+            add_float(at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), begin * n, whole(m, end, i->n[1]) * n);
     }
 }
 
 /* x, y; pieces of a row, elements that are copied of each; of x, then of y, how long a piece is, and where in it the
  * elements begin. */
-static void run_copy_columns(struct member *m, instruction i)
+void fnn_run_copy_columns(struct member *m, instruction i)
 {
     const size_t pieces = (size_t)i->n[0], bytes = (size_t)i->n[1] * m->size;
     const size_t from = (size_t)i->n[2], to = (size_t)i->n[4];
@@ -337,7 +344,7 @@ static void run_copy_columns(struct member *m, instruction i)
 /* ---- channels; `per`: how many rows of channels a row of the batch has ---- */
 
 /* x, w, b, y; channels, per. */
-static void run_channel_scale_forward(struct member *m, instruction i)
+void fnn_run_channel_scale_forward(struct member *m, instruction i)
 {
     const size_t per = (size_t)i->n[1];
     FOR_SHARE(m->rows, ROW_STEP)
@@ -346,7 +353,7 @@ static void run_channel_scale_forward(struct member *m, instruction i)
 }
 
 /* x, w, dy, dx, dw, db; channels, per. */
-static void run_channel_scale_backward(struct member *m, instruction i)
+void fnn_run_channel_scale_backward(struct member *m, instruction i)
 {
     FOR_SHARE((size_t)i->n[0], FNN_STEP_columns)
         fnn_channel_scale_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
@@ -365,31 +372,35 @@ static void run_channel_scale_backward(struct member *m, instruction i)
 TRACK(float)
 TRACK(double)
 
+void fnn_track(const struct member *m, instruction i, double count, size_t begin, size_t end)
+{
+    if (i->n[2] < 0)
+        return;
+    const double batches = (double)*m->program->counters[i->n[2]];
+    const double part = i->n[3] ? 1 / (batches + 1) : i->d[1], correction = count / (count - 1);
+    if (m->type == FNN_TYPE_F64) {
+        track_double(at(m, i, 6, 0), at(m, i, 4, 0), part, 1, begin, end);
+        track_double(at(m, i, 7, 0), at(m, i, 5, 0), part, correction, begin, end);
+    } else {
+        track_float(at(m, i, 6, 0), at(m, i, 4, 0), part, 1, begin, end);
+        track_float(at(m, i, 7, 0), at(m, i, 5, 0), part, correction, begin, end);
+    }
+}
+
 /* x, w, b, y, mean, var, running mean, running var; channels, per, counter or -1, whether momentum is none; eps,
  * momentum. */
-static void run_batch_norm_forward(struct member *m, instruction i)
+void fnn_run_batch_norm_forward(struct member *m, instruction i)
 {
     const size_t cols = (size_t)i->n[0], rows = m->rows * (size_t)i->n[1];
     FOR_SHARE(cols, FNN_STEP_columns) {
-        void *mean = at(m, i, 4, 0), *var = at(m, i, 5, 0);
-        fnn_batch_norm_forward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0), mean, var,
-                                    rows, cols, i->d[0], begin, end);
-        if (i->n[2] < 0)
-            return;
-        const double count = (double)rows, batches = (double)*m->program->counters[i->n[2]];
-        const double part = i->n[3] ? 1 / (batches + 1) : i->d[1], correction = count / (count - 1);
-        if (m->type == FNN_TYPE_F64) {
-            track_double(at(m, i, 6, 0), mean, part, 1, begin, end);
-            track_double(at(m, i, 7, 0), var, part, correction, begin, end);
-        } else {
-            track_float(at(m, i, 6, 0), mean, part, 1, begin, end);
-            track_float(at(m, i, 7, 0), var, part, correction, begin, end);
-        }
+        fnn_batch_norm_forward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                    at(m, i, 4, 0), at(m, i, 5, 0), rows, cols, i->d[0], begin, end);
+        fnn_track(m, i, (double)rows, begin, end);
     }
 }
 
 /* x, w, dy, dx, dw, db; channels, per; eps. */
-static void run_batch_norm_backward(struct member *m, instruction i)
+void fnn_run_batch_norm_backward(struct member *m, instruction i)
 {
     FOR_SHARE((size_t)i->n[0], FNN_STEP_columns)
         fnn_batch_norm_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
@@ -398,7 +409,7 @@ static void run_batch_norm_backward(struct member *m, instruction i)
 }
 
 /* x, mean, var, w, b, y; channels, per; eps. */
-static void run_batch_norm_inference(struct member *m, instruction i)
+void fnn_run_batch_norm_inference(struct member *m, instruction i)
 {
     FOR_SHARE((size_t)i->n[0], FNN_STEP_columns)
         fnn_batch_norm_inference_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
@@ -407,7 +418,7 @@ static void run_batch_norm_inference(struct member *m, instruction i)
 }
 
 /* x, mean, var, w, dy, dx, dw, db; channels, per; eps. */
-static void run_batch_norm_inference_backward(struct member *m, instruction i)
+void fnn_run_batch_norm_inference_backward(struct member *m, instruction i)
 {
     FOR_SHARE((size_t)i->n[0], FNN_STEP_columns)
         fnn_batch_norm_inference_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
@@ -416,7 +427,7 @@ static void run_batch_norm_inference_backward(struct member *m, instruction i)
 }
 
 /* x, y; elements of a row, mask, threshold; scale. */
-static void run_dropout(struct member *m, instruction i)
+void fnn_run_dropout(struct member *m, instruction i)
 {
     const size_t size = m->rows * (size_t)i->n[0];
     const struct fnn_mask *mask = &m->program->masks[i->n[1]];
@@ -428,7 +439,7 @@ static void run_dropout(struct member *m, instruction i)
 /* ---- losses ---- */
 
 /* x, t, sums of chunks, dx; function, elements of a row; constant. */
-static void run_elementwise_loss(struct member *m, instruction i)
+void fnn_run_elementwise_loss(struct member *m, instruction i)
 {
     const size_t size = m->rows * (size_t)i->n[1], chunk = FNN_SUM_CHUNK;
     FOR_SHARE(chunks(size, chunk), FNN_STEP_chunks) {
@@ -440,7 +451,7 @@ static void run_elementwise_loss(struct member *m, instruction i)
 }
 
 /* The same with a loss for each row: x, t, losses of rows, dx; function, elements of a row; constant. */
-static void run_elementwise_row_loss(struct member *m, instruction i)
+void fnn_run_elementwise_row_loss(struct member *m, instruction i)
 {
     const size_t size = (size_t)i->n[1];
     double *losses = m->values[i->v[2]], part;
@@ -468,7 +479,7 @@ WEIGH(float)
 WEIGH(double)
 
 /* weights, losses, dx; elements of a row: losses and gradients of rows, times the weights of the rows. */
-static void run_weigh_rows(struct member *m, instruction i)
+void fnn_run_weigh_rows(struct member *m, instruction i)
 {
     const size_t size = (size_t)i->n[0];
     const double *weights = m->values[i->v[0]];
@@ -484,14 +495,14 @@ static void run_weigh_rows(struct member *m, instruction i)
 }
 
 /* x, labels, target rows, weight, losses, dx; classes, ignore_index; smoothing. */
-static void run_nll(struct member *m, instruction i)
+void fnn_run_nll(struct member *m, instruction i)
 {
     FOR_SHARE(m->rows, ROW_STEP)
         fnn_nll_part(m->type, at(m, i, 0, 0), m->values[i->v[1]], at(m, i, 2, 0), at(m, i, 3, 0), m->values[i->v[4]],
                      at(m, i, 5, 0), (size_t)i->n[0], i->n[1], m->team->scale, begin, end);
 }
 
-static void run_cross_entropy(struct member *m, instruction i)
+void fnn_run_cross_entropy(struct member *m, instruction i)
 {
     FOR_SHARE(m->rows, ROW_STEP)
         fnn_cross_entropy_part(m->type, at(m, i, 0, 0), m->values[i->v[1]], at(m, i, 2, 0), at(m, i, 3, 0),
@@ -518,7 +529,7 @@ static int64_t argmax(int type, const void *x, size_t cols)
 
 /* scores, labels, target rows, hits: 1 where the largest score is that of the class, 2 where the row does not count;
  * classes, ignore_index. */
-static void run_hits(struct member *m, instruction i)
+void fnn_run_hits(struct member *m, instruction i)
 {
     const size_t cols = (size_t)i->n[0];
     const int64_t *labels = m->values[i->v[1]];
@@ -535,7 +546,7 @@ static void run_hits(struct member *m, instruction i)
 void fnn_run_instructions(struct member *m)
 {
     static void (*const functions[])(struct member *, instruction) = {
-#define INSTRUCTION(name, split) run_##name,
+#define INSTRUCTION(name, split) fnn_run_##name,
 #include "program.def"
 #undef INSTRUCTION
     };

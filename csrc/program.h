@@ -63,6 +63,8 @@ struct fnn_mask { /* of a dropout layer */
     uint64_t key, step;
 };
 
+struct fnn_window; /* window.h */
+
 struct fnn_program {
     int type;
     size_t count;
@@ -74,6 +76,7 @@ struct fnn_program {
     size_t parameter_count;
     struct fnn_optimizer optimizer;
     struct fnn_criterion criterion;
+    struct fnn_window *windows;
     struct fnn_mask *masks;
     size_t mask_count;
     int64_t **counters; /* each goes up by one a step */

@@ -81,6 +81,18 @@ static inline void *at(const struct member *m, instruction i, int operand, size_
 
 static inline size_t chunks(size_t elements, size_t chunk) { return (elements + chunk - 1) / chunk; }
 
+/* What each instruction does, a member's share of it: instructions.c, instructions_of_planes.c. */
+#define INSTRUCTION(name, split) void fnn_run_##name(struct member *m, instruction i);
+#include "program.def"
+#undef INSTRUCTION
+
+/* The optimiser's work on elements [begin, end) of a parameter, whose gradients are g. */
+void fnn_update(const struct member *m, int64_t index, const void *g, size_t begin, size_t end);
+
+/* Running statistics of channels [begin, end), towards those of a batch of `count` values a channel; operands 4 to 7 of a
+ * batch normalisation. */
+void fnn_track(const struct member *m, instruction i, double count, size_t begin, size_t end);
+
 /* All instructions of the program, this member's share of each. */
 void fnn_run_instructions(struct member *m);
 

@@ -157,6 +157,7 @@ cdef extern from "program.h" nogil:
         size_t parameter_count
         fnn_optimizer optimizer
         fnn_criterion criterion
+        fnn_window *windows
         fnn_mask *masks
         size_t mask_count
         int64_t **counters

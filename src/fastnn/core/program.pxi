@@ -18,6 +18,7 @@ cdef dict REDUCTION_KINDS = {"mean": FNN_MEAN, "sum": FNN_SUM, "batchmean": FNN_
 
 cdef enum:
     ALIGNED = 64
+    AXES = 4  # of an array, at most
     NS_PER_THREAD = 25000  # FNN_NS_PER_THREAD
     STAGGER = 192  # bytes between arrays of the arena, so that equal offsets in them share no set of a cache
 
@@ -57,9 +58,11 @@ cdef class Program:
     cdef size_t item, x_row, y_row
     cdef void **expected  # data of the arrays
     cdef bint *writeable
-    cdef int *ndims  # at most 2
+    cdef int *ndims
     cdef cnp.npy_intp *layouts  # shape and stride of each axis
     cdef cnp.npy_intp *sizes  # bytes
+    cdef bint lanes  # whether there are arrays in lanes, which are those of an instruction set
+    cdef int isa
     cdef PyThread_type_lock lock
     cdef object owner
 
@@ -71,6 +74,7 @@ cdef class Program:
         free(self.program.values)
         free(self.program.parameters)
         free(self.program.masks)
+        free(self.program.windows)
         free(self.program.counters)
         free(self.expected)
         free(self.writeable)
@@ -106,7 +110,7 @@ cdef class Program:
         self.expected = <void **>calloc(len(arrays) + 1, sizeof(void *))
         self.writeable = <bint *>calloc(len(arrays) + 1, sizeof(bint))
         self.ndims = <int *>calloc(len(arrays) + 1, sizeof(int))
-        self.layouts = <cnp.npy_intp *>calloc(4 * len(arrays) + 1, sizeof(cnp.npy_intp))
+        self.layouts = <cnp.npy_intp *>calloc(2 * AXES * len(arrays) + 1, sizeof(cnp.npy_intp))
         self.sizes = <cnp.npy_intp *>calloc(len(arrays) + 1, sizeof(cnp.npy_intp))
         if (p.code is NULL or p.values is NULL or self.expected is NULL or self.writeable is NULL
                 or self.ndims is NULL or self.layouts is NULL or self.sizes is NULL or self.lock is NULL):
@@ -118,9 +122,9 @@ cdef class Program:
             self.writeable[i] = cnp.PyArray_ISWRITEABLE(array)
             self.ndims[i] = cnp.PyArray_NDIM(array)
             self.sizes[i] = cnp.PyArray_NBYTES(array)
-            for j in range(min(self.ndims[i], 2)):
-                self.layouts[4 * i + 2 * j] = cnp.PyArray_DIM(array, j)
-                self.layouts[4 * i + 2 * j + 1] = cnp.PyArray_STRIDE(array, j)
+            for j in range(min(self.ndims[i], AXES)):
+                self.layouts[2 * (AXES * i + j)] = cnp.PyArray_DIM(array, j)
+                self.layouts[2 * (AXES * i + j) + 1] = cnp.PyArray_STRIDE(array, j)
 
     cdef int _instruction(self, fnn_instruction *to, tuple instruction) except -1:
         cdef Py_ssize_t i
@@ -169,6 +173,20 @@ cdef class Program:
         """Watch these (dictionary, key, value) too."""
         self.watched += entries
 
+    def slide(self, windows):
+        """The windows of convolutions and pooling, as tuples in the order of the fields; arrays are then in lanes."""
+        cdef fnn_window *z
+        cdef Py_ssize_t i
+        self.program.windows = <fnn_window *>calloc(len(windows) + 1, sizeof(fnn_window))
+        if self.program.windows is NULL:
+            raise MemoryError
+        for i in range(len(windows)):
+            z = &self.program.windows[i]
+            (z.channels, z.height, z.width, z.outputs, z.out_height, z.out_width, z.kernel_height, z.kernel_width,
+             z.stride_down, z.stride_across, z.dilation_down, z.dilation_across, z.pad_top, z.pad_left,
+             z.groups) = windows[i]
+        self.lanes, self.isa = True, fnn_isa()
+
     def keep(self, owner):
         """Keep alive what the program's arrays belong to."""
         self.owner = owner
@@ -192,6 +210,8 @@ cdef class Program:
         cdef Py_ssize_t i
         cdef list items
         cdef tuple expected
+        if self.lanes and self.isa != fnn_isa():
+            return False
         for entry in self.watched:
             found = PyDict_GetItem(entry[0], entry[1])
             if found is not <PyObject *>entry[2] and not (found is NULL and entry[2] is MISSING):
@@ -213,8 +233,8 @@ cdef class Program:
     cdef inline bint _shaped(self, ndarray array, Py_ssize_t i) noexcept:
         """Whether an array of the model has the shape and the strides that it had: both can be assigned."""
         cdef int j, ndim = cnp.PyArray_NDIM(array)
-        cdef cnp.npy_intp *layout = self.layouts + 4 * i
-        if ndim > 2 or ndim != self.ndims[i]:
+        cdef cnp.npy_intp *layout = self.layouts + 2 * AXES * i
+        if ndim > AXES or ndim != self.ndims[i]:
             return False
         for j in range(ndim):
             if cnp.PyArray_DIM(array, j) != layout[2 * j] or cnp.PyArray_STRIDE(array, j) != layout[2 * j + 1]:
@@ -256,6 +276,8 @@ cdef class Program:
         if rows <= self.capacity and threads <= self.copies:
             return 0
         rows, threads = max(rows, self.capacity), max(threads, self.copies)
+        if self.lanes:
+            rows = (rows + 15) // 16 * 16  # whole blocks of lanes, of any instruction set
         offsets = []
         for per_row, fixed in self.arena:
             offsets.append(offset)

@@ -87,6 +87,10 @@ class Conv2d(_Convolution):
         """stride, padding, dilation and groups as the back end takes them."""
         return self.stride, self._ends(), self.dilation, self.groups
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "weight", "bias", *self.config_names)
+        return tape.convolution(input, self.weight, self.bias, *self._geometry())
+
     def update_output(self, input: Array) -> Array:
         return backend.ops.conv_forward(input, self.weight, self.bias, *self._geometry())
 
@@ -182,6 +186,10 @@ class Conv1d(_Convolution):
         expected = len(input), self.out_channels, self._length(input.shape[3])
         shape("Conv1d", "grad_output", grad_output, expected)
         return grad_output[:, :, None]
+
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "weight", "bias", *self.config_names)
+        return tape.convolution(input, self.weight, self.bias, *self._geometry())
 
     def update_output(self, input: Array) -> Array:
         output = backend.ops.conv_forward(self._image(input), self.weight[:, :, None], self.bias, *self._geometry())

@@ -60,6 +60,10 @@ class _BatchNorm(_JointGradients):
             self.running_var.fill(1)
             self.num_batches_tracked.fill(0)
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "training", *self.config_names, *self.param_names, *self.buffer_names)
+        return tape.batch_norm(input, self)
+
     def update_output(self, input: Array) -> Array:
         self._before = None
         if not self._uses_batch(input):
@@ -183,10 +187,6 @@ class BatchNorm1d(_BatchNorm):
     >>> layer.running_mean, layer.running_var
     (array([0.2], dtype=float32), array([1.1], dtype=float32))
     """
-
-    def lower(self, tape: Any, input: Any) -> Any:
-        tape.watch(self, "training", *self.config_names, *self.param_names, *self.buffer_names)
-        return tape.batch_norm(input, self)
 
 
 class BatchNorm2d(_BatchNorm):

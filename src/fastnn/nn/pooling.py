@@ -124,6 +124,12 @@ class MaxPool2d(_Pool):
         shape("MaxPool2d", "input", input, ("N", "C", "H", "W"))
         return _each(self.kernel_size), _each(self.stride), self._padded(input.shape[2:]), _each(self.dilation)
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, *self.config_names)
+        input = tape.planes(input, 2)
+        kernel, stride, dilation = map(_each, (self.kernel_size, self.stride, self.dilation))
+        return tape.max_pool(input, kernel, stride, self._padded(input.shape[1:]), dilation)
+
     def update_output(self, input: Array) -> Array:
         input = np.asarray(input)
         return backend.ops.max_pool_forward(input, *self._geometry(input))
@@ -179,6 +185,13 @@ class MaxPool1d(_Pool):
         if input.shape[2] < max(least, 1):
             raise ValueError(f"MaxPool1d: expected input of length from {max(least, 1)}, got {input.shape[2]}")
         return (1, kernel), (1, stride), ((0, 0), ends), (1, dilation)
+
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, *self.config_names)
+        input = tape.planes(input, 1)
+        (kernel,), (stride,), (dilation,) = (_each(v, 1) for v in (self.kernel_size, self.stride, self.dilation))
+        padding = (0, 0), *self._padded(input.shape[1:])
+        return tape.max_pool(input, (1, kernel), (1, stride), padding, (1, dilation))
 
     def update_output(self, input: Array) -> Array:
         input = np.asarray(input)
@@ -270,6 +283,14 @@ class AvgPool2d(_Pool):
         dx = self._spread(grad_output, (size[0] + top + bottom, size[1] + left + right), padding, included)
         return dx[:, :, top : top + size[0], left : left + size[1]].copy()
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, *self.config_names)
+        input = tape.planes(input, 2)
+        border, padding, included = self._plan(input.shape[1:])
+        if border:
+            raise TypeError("compile: expected AvgPool2d without zeros beyond its padding, got ceil_mode with them")
+        return tape.avg_pool(input, _each(self.kernel_size), _each(self.stride), padding, included)
+
     def _spread(self, grad_output: Array, size: Any, padding: Any, included: bool) -> Array:
         kernel, stride = _each(self.kernel_size), _each(self.stride)
         return backend.ops.avg_pool_backward(grad_output, size, kernel, stride, padding, included)
@@ -315,6 +336,13 @@ class AdaptiveAvgPool2d(Module):
         shape("AdaptiveAvgPool2d", "input", input, ("N", "C", "H", "W"))
         wanted = self.output_size if isinstance(self.output_size, tuple) else (self.output_size,) * 2
         return tuple(size if n is None else n for n, size in zip(wanted, input.shape[2:], strict=True))
+
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, *self.config_names)
+        input = tape.planes(input, 2)
+        wanted = self.output_size if isinstance(self.output_size, tuple) else (self.output_size,) * 2
+        out = tuple(size if n is None else n for n, size in zip(wanted, input.shape[1:], strict=True))
+        return tape.adaptive_avg_pool(input, out)
 
     def update_output(self, input: Array) -> Array:
         input = np.asarray(input)

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from itertools import accumulate
 from math import prod
 
-from .recorder import ELEMENTS_PER_NS, Back, Place, Recorder, Unsuited, Value
+from .layouts import Layouts
+from .recorder import ELEMENTS_PER_NS, Back, Place, Unsuited, Value
 
 Branch = Callable[[Value], Value]
 Steps = list[tuple[bool, Back]]  # back, first one last; whether each leads anywhere
 
 
-class Branching(Recorder):
+class Branching(Layouts):
     """The part of a tape where the computation is no chain."""
 
     def add(self, input: Value, branches: list[Branch]) -> Value:
@@ -23,6 +24,8 @@ class Branching(Recorder):
         outputs, backs = self._branched(input, branches)
         if any(output.shape != outputs[0].shape for output in outputs):
             raise Unsuited
+        if any(output.lanes for output in outputs):
+            outputs = self._alike(outputs, backs, self.in_lanes)
         total = self._sum(outputs)
 
         def back(dy: Place) -> Place | None:
@@ -38,9 +41,9 @@ class Branching(Recorder):
             return values[0]
         size, trained = values[0].size, any(value.trained for value in values)
         place = next((value.place for value in values if value.spare), None) or self._new(size)
-        self._add(place, [value.place for value in values], size)
+        self._add(place, [value.place for value in values], size, values[0].lanes)
         self._read(values, place)
-        return Value(place, values[0].shape, trained, True)
+        return Value(place, values[0].shape, trained, True, values[0].lanes)
 
     def _new(self, size: int) -> Place:
         """Memory of a value: in training its own, since the way back may need it."""
@@ -52,17 +55,18 @@ class Branching(Recorder):
             if not self.training and value.place is not result:
                 self._give_back(value.place)
 
-    def _add(self, to: Place, places: list[Place], size: int) -> None:
+    def _add(self, to: Place, places: list[Place], size: int, lanes: bool) -> None:
         """The sum of several places, one of which may be where it goes."""
         first, *others = sorted(places, key=lambda place: place is not to)
         for other in others:
-            self._emit("add", first, other, to, numbers=(size,))
+            self._emit("add", first, other, to, numbers=(size, lanes))
             first = to
         self.ns += len(others) * size / ELEMENTS_PER_NS
 
     def concat(self, input: Value, branches: list[Branch], dim: int) -> Value:
         """What the branches make of the input, side by side along an axis, but not along that of the rows."""
         outputs, backs = self._branched(input, branches)
+        outputs = self._alike(outputs, backs, self.in_rows)
         shapes = [output.shape for output in outputs]
         axes = len(shapes[0])
         axis = (dim + axes + 1 if dim < 0 else dim) - 1
@@ -110,6 +114,15 @@ class Branching(Recorder):
         self._back = before
         return outputs, backs
 
+    def _alike(self, outputs: list[Value], backs: list[Steps], bring: Branch) -> list[Value]:
+        """The outputs of branches in one form, which is the last step of each."""
+        before, brought = self._back, []
+        for output, steps in zip(outputs, backs, strict=True):
+            self._back = steps
+            brought.append(bring(output))
+        self._back = before
+        return brought
+
     def _way_back(self, input: Value, dy: Place, steps: Steps) -> Place | None:
         """The gradient of one branch by its input, None where nobody needs that."""
         dx = self._go_back(dy, steps)
@@ -125,7 +138,7 @@ class Branching(Recorder):
             return places[0] if places else None
         own = next((place for place in places if id(place) not in self._readers), None)
         to = self._take(input.size) if own is None else own
-        self._add(to, places, input.size)
+        self._add(to, places, input.size, input.lanes)
         for place in places:
             if place is not to:
                 self._give_back(place)

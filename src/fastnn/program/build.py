@@ -15,7 +15,7 @@ from .recorder import INPUT, OUTPUT, Array, Place, Unsuited, Value, numbered
 from .tape import CHUNK, LABEL, Tape, compilable
 
 # Which number of an instruction that updates is the parameter's.
-UPDATES = {"linear_backward_params": 2, "column_sums": 1, "update": 0}
+UPDATES = {"linear_backward_params": 2, "column_sums": 1, "update": 0, "conv_backward_params": 1, "plane_sums": 2}
 
 
 def check(model: Module, criterion: Criterion | None = None, optimizer: Optimizer | None = None) -> None:
@@ -52,7 +52,7 @@ def training_program(
     _apart(parameters)
     tape = Tape(x.dtype, {id(array): number for number, array in enumerate(parameters)}, target_rows, weighted)
     squares = _square_sums(tape, parameters, optimizer.penalty)
-    output = tape.layer(model, tape.input(x.shape[1:]))
+    output = tape.in_rows(tape.layer(model, tape.input(x.shape[1:])))
     compilable(criterion)
     criterion.lower(tape, output)
     assert tape.loss is not None
@@ -202,7 +202,7 @@ def inference_program(model: Module, x: Array, packing: bool = False) -> tuple[A
         The layers themselves have to serve.
     """
     tape = Tape(x.dtype, packing=packing)
-    output = tape.layer(model, tape.input(x.shape[1:]))
+    output = tape.in_rows(tape.layer(model, tape.input(x.shape[1:])))
     if output.place is INPUT:
         raise Unsuited
     since = tape._made[id(output.place)]
@@ -236,5 +236,7 @@ def _program(tape: Tape, x: Array, output: Value, extra: Iterable[Array | Place]
         tape.ns,
         tape.least_rows,
     )
+    if tape.windows or any(i.name == "to_lanes" for i in tape.code):
+        program.slide(tape.windows)
     program.keep(tape)
     return numbers, program

@@ -15,7 +15,7 @@ import numpy as np
 from .. import backend
 
 Array = np.ndarray
-ELEMENTS_PER_NS = 2.0  # what one thread does about
+ELEMENTS_PER_NS, MACS_PER_NS = 2.0, 50.0  # what one thread does about
 
 
 class Unsuited(Exception):
@@ -37,6 +37,7 @@ WAITS = {
     "params": {"rows", "across"},
     "update": {"rows", "across", "sums"},
 }
+GRADIENTS = "linear_backward_params", "column_sums", "conv_backward_params", "plane_sums"  # or sums of some
 INPUT, TARGET, OUTPUT, WEIGHTS = Place(), Place(), Place(), Place()  # what a run fills in
 Operand = Place | Array | None
 Back = Callable[[Place], Place | None]  # from the gradient by an output to that by the input, None where it ends
@@ -50,10 +51,16 @@ class Value(NamedTuple):
     shape: tuple[int, ...]
     trained: bool
     spare: bool  # its memory may be written over once the next layer has read it
+    lanes: bool = False  # rows are in lanes, shape is (channels, ...)
 
     @property
     def size(self) -> int:
-        return prod(self.shape)
+        return _elements(self.shape, self.lanes)
+
+
+def _elements(shape: tuple[int, ...], lanes: bool) -> int:
+    """Of a row; in lanes every plane has one position more than it needs."""
+    return shape[0] * (prod(shape[1:]) + 1) if lanes else prod(shape)
 
 
 class Instruction(NamedTuple):
@@ -113,6 +120,7 @@ class Recorder:
     whole: bool = False  # rows depend on one another: inference must not cut a batch
     scratch: int = 0  # bytes
     ns: float = 0.0  # of a row
+    windows: list[tuple[int, ...]] = field(default_factory=list)  # that slide over planes
     copies: list[tuple[Array, Array]] = field(default_factory=list)  # arrays and their converted copies
     _back: list[tuple[bool, Back]] = field(default_factory=list)  # whether it leads anywhere
     _uses: dict[int, int] = field(default_factory=dict)  # of parameters, by id
@@ -156,7 +164,7 @@ class Recorder:
             self._pending.clear()
             self._free += self._held
             self._held.clear()
-        adds = name in ("linear_backward_params", "column_sums") and operands[-1] is not None
+        adds = name in GRADIENTS and operands[-1] is not None
         self._pending.add("sums" if adds else split)
         self.code.append(Instruction(name, meet, operands, numbers, scalars))
 
@@ -196,13 +204,16 @@ class Recorder:
         """
         return self._take(size) if id(place) in self._readers else place
 
-    def _result(self, input: Value, shape: tuple[int, ...], trained: bool = False, spare: bool = True) -> Value:
+    def _result(
+        self, input: Value, shape: tuple[int, ...], trained: bool = False, spare: bool = True, lanes: bool = False
+    ) -> Value:
         """A new value that is computed from the input; in inference the input's memory is free afterwards."""
         if self.training:
-            return Value(Place(self._bytes(prod(shape))), shape, trained or input.trained, spare)
-        place = self._take(prod(shape))
+            place = Place(self._bytes(_elements(shape, lanes)))
+            return Value(place, shape, trained or input.trained, spare, lanes)
+        place = self._take(_elements(shape, lanes))
         self._give_back(input.place)
-        return Value(place, shape, False, True)
+        return Value(place, shape, False, True, lanes)
 
     def array(self, array: Any, shape: tuple[int, ...], written: bool = False) -> Array | None:
         """An array of the model, of the dtype of the input, contiguous in C order; None stays None."""

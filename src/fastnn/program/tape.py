@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import backend, nn
 from ..nn.criterions import REDUCTIONS
-from .branching import Branching
-from .recorder import ELEMENTS_PER_NS, TARGET, WEIGHTS, Array, Loss, Operand, Place, Unsuited, Value
+from .planes import Planes
+from .recorder import ELEMENTS_PER_NS, MACS_PER_NS, TARGET, WEIGHTS, Array, Loss, Operand, Place, Unsuited, Value
 
 LABEL = 8  # bytes of a label, of a loss
 ROWS = 1 << 40  # stands for the number of rows
@@ -22,7 +22,6 @@ HOOKS = {"forward", "backward", "update_output", "update_grad_input", "acc_grad_
 CHUNK = 4096  # elements of an elementwise loss that are summed together: FNN_SUM_CHUNK
 BLOCK = 1 << 17  # elements of a weight whose gradient is made and used at once; 512 KB in float32
 SHARES = 4  # blocks of a large weight come in multiples, so that a team shares them evenly
-MACS_PER_NS = 50.0  # what one thread does about
 
 
 def compilable(part: Any) -> None:
@@ -34,7 +33,7 @@ def compilable(part: Any) -> None:
         raise TypeError(f"compile: expected {kind} with a compiled form, got {cls.__name__}")
 
 
-class Tape(Branching):
+class Tape(Planes):
     """The vocabulary of layers and criterions: a method for each kind of work, which also says how to go back."""
 
     # Layers
@@ -47,6 +46,7 @@ class Tape(Branching):
 
     def reshape(self, input: Value, change: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Value:
         """The same elements in the shape that `change` makes of that of a batch; rows stay rows."""
+        input = self.in_rows(input)
         try:
             rows, *shape = change((ROWS, *input.shape))
         except ValueError:
@@ -57,6 +57,7 @@ class Tape(Branching):
 
     def linear(self, input: Value, weight: Any, bias: Any) -> Value:
         """x W^T + b; W may lie in memory either way."""
+        input = self.in_rows(input)
         if not isinstance(weight, np.ndarray) or weight.ndim != 2 or input.shape != weight.shape[1:]:
             raise Unsuited
         weight, bias = self._behaved(weight, self.training), self.array(bias, weight.shape[:1], self.training)
@@ -116,8 +117,8 @@ class Tape(Branching):
         if input.spare and not keeps:
             output = input._replace(spare=not self.training)
         else:
-            output = self._result(input, input.shape, spare=keeps)
-        numbers = kind, input.size
+            output = self._result(input, input.shape, spare=keeps, lanes=input.lanes)
+        numbers = kind, input.size, input.lanes
         if not (operation == "ReLU" and output.place is input.place and self._rectified(input)):
             self._emit("unary_forward", input.place, output.place, numbers=numbers, scalars=constants)
         self.ns += input.size / ELEMENTS_PER_NS
@@ -131,15 +132,16 @@ class Tape(Branching):
         return output
 
     def _rectified(self, input: Value) -> bool:
-        """Whether the input comes from a linear map just before, whose products then do the rectifier's work."""
+        """Whether the input comes from a linear map just before, which then does the rectifier's work."""
         before = self.code[-1]
-        if before.name != "linear_forward" or before.operands[3] is not input.place:
+        if before.name not in ("linear_forward", "conv_forward") or before.operands[3] is not input.place:
             return False
-        self.code[-1] = before._replace(numbers=(*before.numbers[:5], 1))
+        self.code[-1] = before._replace(numbers=(*before.numbers[:-1], 1))
         return True
 
     def softmax(self, input: Value, operation: str, dim: int) -> Value:
         """Softmax or its logarithm along an axis of a batch, but not along that of its rows."""
+        input = self.in_rows(input)
         axis = (dim + len(input.shape) + 1 if dim < 0 else dim) - 1
         if not 0 <= axis < len(input.shape):
             raise Unsuited
@@ -180,6 +182,7 @@ class Tape(Branching):
 
     def per_channel(self, input: Value, channels: int, layer: Callable[[Value, int], Value]) -> Value:
         """A layer of (rows, channels), whose function gets how many such rows a row has, on (C,) or (C, L)."""
+        input = self.in_rows(input)
         if len(input.shape) not in (1, 2) or input.shape[0] != channels:
             raise Unsuited
         if len(input.shape) == 1:
@@ -200,9 +203,9 @@ class Tape(Branching):
                   statistics: tuple[Operand, ...] = (), more: tuple[Operand, ...] = (), numbers: tuple[int, ...] = (),
                   eps: tuple[float, ...] = (), momentum: tuple[float, ...] = ()) -> Value:  # fmt: skip
         """A layer with a weight and a bias a channel; its operands are `statistics` before them, `more` at the end."""
-        channels = input.shape[-1]
+        channels = input.shape[0 if input.lanes else -1]
         weight, bias = (self.array(array, (channels,), self.training) for array in (weight, bias))
-        output = self._result(input, input.shape, self._use(weight, bias))
+        output = self._result(input, input.shape, self._use(weight, bias), lanes=input.lanes)
         sizes = channels, per
         self._emit(forward, input.place, *statistics, weight, bias, output.place, *more, numbers=(*sizes, *numbers),
                    scalars=(*eps, *momentum))  # fmt: skip
@@ -229,29 +232,41 @@ class Tape(Branching):
         """Batch normalisation, by the batch or by the running statistics as the mode of the layer says."""
         mean, var = module.running_mean, module.running_var
         channels, affine = (module.num_features,), (module.weight, module.bias)
+        if len(input.shape) + 1 not in module._axes:
+            raise Unsuited
+        kind, per_channel = "batch_norm", self.per_channel
+        if input.lanes or len(input.shape) == 3:
+            kind, per_channel = "batch_norm_planes", self._per_plane
         if not (self.training and module.training) and mean is not None:
             statistics = self.array(mean, channels), self.array(var, channels)
-            names = "batch_norm_inference", "batch_norm_inference_backward"
+            names = f"{kind}_inference", f"{kind}_inference_backward"
 
             def by_running(input: Value, per: int) -> Value:
                 return self._channels(input, per, *affine, *names, statistics=statistics, eps=(module.eps,))
 
-            return self.per_channel(input, *channels, by_running)
-        if input.size == module.num_features:
+            return per_channel(input, *channels, by_running)
+        if prod(input.shape) == module.num_features:
             self.least_rows = 2
         self.whole = True
         counter = -1
         running: tuple[Array | None, ...] = ()
         if self.training and module.training and module.track_running_stats:
             counter, running = self._tracked(module)
+        forward = "batch_norm_forward" if kind == "batch_norm" else kind
 
         def by_batch(input: Value, per: int) -> Value:
             found = Place(fixed=self._bytes(*channels)), Place(fixed=self._bytes(*channels))
-            return self._channels(input, per, *affine, "batch_norm_forward", "batch_norm_backward",
+            return self._channels(input, per, *affine, forward, f"{kind}_backward",
                                   more=(*found, *running), numbers=(counter, module.momentum is None),
                                   eps=(module.eps,), momentum=(module.momentum or 0.0,))  # fmt: skip
 
-        return self.per_channel(input, *channels, by_batch)
+        return per_channel(input, *channels, by_batch)
+
+    def _per_plane(self, input: Value, channels: int, layer: Callable[[Value, int], Value]) -> Value:
+        """A layer of planes in lanes, whose function gets how many positions a plane has."""
+        if input.shape[0] != channels:
+            raise Unsuited
+        return layer(self.in_lanes(input), prod(input.shape[1:]))
 
     def _tracked(self, module: Any) -> tuple[int, tuple[Array | None, ...]]:
         """The number of the layer's counter of batches, and its running statistics."""
@@ -273,6 +288,7 @@ class Tape(Branching):
         if any(module is known for known in self.masks):
             raise Unsuited  # used twice: each forward has a mask of its own
         self.masks.append(module)
+        input = self.in_rows(input)
         numbers, scalars = (input.size, len(self.masks) - 1, round(65536 * p)), (1 / (1 - p),)
         output = self._result(input, input.shape)
         self._emit("dropout", input.place, output.place, numbers=numbers, scalars=scalars)
@@ -290,6 +306,7 @@ class Tape(Branching):
 
     def elementwise_loss(self, input: Value, operation: str, constant: float, reduction: str) -> None:
         """A loss that is summed over elements, and the whole way back."""
+        input = self.in_rows(input)
         self._reduces(reduction)
         losses = Place(per_row=LABEL * -(-max(input.size, 1) // CHUNK), fixed=LABEL)
         self.loss = Loss(reduction, losses, input.size, rows=True, classes=False)
@@ -303,6 +320,7 @@ class Tape(Branching):
     def class_loss(self, input: Value, operation: str, weight: Any, ignore_index: int, smoothing: float,
                    reduction: str) -> None:  # fmt: skip
         """A loss of rows of class scores, the rows that it gets right, and the whole way back."""
+        input = self.in_rows(input)
         self._reduces(reduction)
         if len(input.shape) != 1 or not -(2**63) <= ignore_index < 2**63:
             raise Unsuited

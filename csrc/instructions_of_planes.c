@@ -1,0 +1,194 @@
+/* What the instructions on planes do, a function each: see instructions.c.
+ *
+ * Planes are in lanes (window.h): a member's rows are whole blocks of them, but for the last, whose missing rows are
+ * computed too, where that is less trouble. Gradients are 0 there.
+ */
+#include "team.h"
+
+#include "fnn.h"
+#include "window.h"
+
+#include <string.h>
+
+/* This member's blocks of rows. */
+#define FOR_BLOCKS_OF_ROWS(first, last)                                                                                \
+    const size_t lanes_ = fnn_lanes(m->type);                                                                          \
+    size_t first = 0, last = 0;                                                                                        \
+    {                                                                                                                  \
+        size_t begin, end;                                                                                             \
+        share(m, m->rows, ROW_STEP, &begin, &end);                                                                     \
+        first = begin / lanes_, last = (end + lanes_ - 1) / lanes_;                                                    \
+    }                                                                                                                  \
+    if (first < last)
+
+static size_t blocks(const struct member *m)
+{
+    const size_t lanes = fnn_lanes(m->type);
+    return (m->rows + lanes - 1) / lanes;
+}
+
+/* x, y; channels, positions of a plane. */
+void fnn_run_to_lanes(struct member *m, instruction i)
+{
+    const size_t channels = (size_t)i->n[0];
+    FOR_BLOCKS_OF_ROWS(first, last)
+        fnn_to_lanes_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), m->rows, channels, (size_t)i->n[1], first * channels,
+                          last * channels);
+}
+
+void fnn_run_from_lanes(struct member *m, instruction i)
+{
+    const size_t channels = (size_t)i->n[0];
+    FOR_BLOCKS_OF_ROWS(first, last)
+        fnn_from_lanes_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), m->rows, channels, (size_t)i->n[1],
+                            first * channels, last * channels);
+}
+
+/* The weights as the kernels take them, in memory of the pool. */
+static void *packed(const struct member *m, const struct fnn_window *z, const void *w, int back)
+{
+    const size_t outs = (back ? z->channels : z->outputs) / z->groups, ins = back ? z->outputs : z->channels;
+    void *made = fnn_pool_alloc((outs + FNN_CONV_TILE) * ins * z->kernel_height * z->kernel_width * m->size);
+    fnn_conv_pack(m->type, w, made, z, back, 0, z->groups);
+    return made;
+}
+
+/* x, w, b, y; window, whether y is max(0, convolution). */
+void fnn_run_conv_forward(struct member *m, instruction i)
+{
+    const struct fnn_window *z = &m->program->windows[i->n[0]];
+    FOR_BLOCKS_OF_ROWS(first, last) {
+        void *w = packed(m, z, at(m, i, 1, 0), 0);
+        fnn_conv_forward_part(m->type, at(m, i, 0, 0), w, at(m, i, 2, 0), at(m, i, 3, 0), z, i->n[1] != 0,
+                              first * z->out_height, last * z->out_height);
+        fnn_pool_free(w);
+    }
+}
+
+/* dy, w, dx; window. */
+void fnn_run_conv_backward_input(struct member *m, instruction i)
+{
+    const struct fnn_window *z = &m->program->windows[i->n[0]];
+    FOR_BLOCKS_OF_ROWS(first, last) {
+        void *w = packed(m, z, at(m, i, 1, 0), 1);
+        fnn_conv_backward_input_part(m->type, at(m, i, 0, 0), w, at(m, i, 2, 0), z, first * z->height,
+                                     last * z->height);
+        fnn_pool_free(w);
+    }
+}
+
+/* x, dy, g; window, parameter, whether to add to g. */
+void fnn_run_conv_backward_params(struct member *m, instruction i)
+{
+    const struct fnn_window *z = &m->program->windows[i->n[0]];
+    const size_t outs = z->outputs / z->groups, units = (outs + FNN_CONV_OUTPUTS - 1) / FNN_CONV_OUTPUTS;
+    const size_t each = z->channels / z->groups * z->kernel_height * z->kernel_width; /* elements of an output */
+    FOR_SHARE(units * z->groups, 1) {
+        void *g = i->v[2] ? at(m, i, 2, 0) : m->scratch;
+        fnn_conv_backward_weight_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), g, z, blocks(m), i->n[2] != 0, begin,
+                                      end);
+        if (!i->v[2]) {
+            size_t range[2];
+            for (int side = 0; side < 2; side++) {
+                const size_t unit = side ? end : begin, o = unit % units * FNN_CONV_OUTPUTS;
+                range[side] = (unit / units * outs + (o < outs ? o : outs)) * each;
+            }
+            fnn_update(m, i->n[1], (char *)g + range[0] * m->size, range[0], range[1]);
+        }
+    }
+}
+
+/* dy, g; channels, positions of a plane, parameter, whether to add to g. */
+void fnn_run_plane_sums(struct member *m, instruction i)
+{
+    const size_t channels = (size_t)i->n[0];
+    FOR_SHARE(channels, 1) {
+        char *g = i->v[1] ? at(m, i, 1, 0) : m->scratch;
+        if (!i->n[3])
+            memset(g + begin * m->size, 0, (end - begin) * m->size);
+        fnn_plane_sums_part(m->type, at(m, i, 0, 0), g, blocks(m), channels, (size_t)i->n[1], begin, end);
+        if (!i->v[1])
+            fnn_update(m, i->n[2], g + begin * m->size, begin, end);
+    }
+}
+
+/* x, y; window. */
+void fnn_run_max_pool_forward(struct member *m, instruction i)
+{
+    const struct fnn_window *z = &m->program->windows[i->n[0]];
+    FOR_BLOCKS_OF_ROWS(first, last)
+        fnn_max_pool_forward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), z, first * z->channels, last * z->channels);
+}
+
+/* x, dy, dx; window. */
+void fnn_run_max_pool_backward(struct member *m, instruction i)
+{
+    const struct fnn_window *z = &m->program->windows[i->n[0]];
+    FOR_BLOCKS_OF_ROWS(first, last)
+        fnn_max_pool_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), z, first * z->channels,
+                                   last * z->channels);
+}
+
+/* x, y, or dy, dx; window, whether padding counts. */
+void fnn_run_avg_pool_forward(struct member *m, instruction i)
+{
+    const struct fnn_window *z = &m->program->windows[i->n[0]];
+    FOR_BLOCKS_OF_ROWS(first, last)
+        fnn_avg_pool_forward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), z, i->n[1] != 0, first * z->channels,
+                                  last * z->channels);
+}
+
+void fnn_run_avg_pool_backward(struct member *m, instruction i)
+{
+    const struct fnn_window *z = &m->program->windows[i->n[0]];
+    FOR_BLOCKS_OF_ROWS(first, last)
+        fnn_avg_pool_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), z, i->n[1] != 0, first * z->channels,
+                                   last * z->channels);
+}
+
+static struct fnn_planes planes_of(const struct member *m, instruction i)
+{
+    const size_t lanes = fnn_lanes(m->type), channels = (size_t)i->n[0], size = (size_t)i->n[1];
+    return (struct fnn_planes){blocks(m), size * lanes, channels * (size + 1) * lanes, (size + 1) * lanes,
+                               m->rows % lanes};
+}
+
+/* x, w, b, y, mean, var, running mean, running var; channels, positions of a plane, counter or -1, whether momentum is
+ * none; eps, momentum. */
+void fnn_run_batch_norm_planes(struct member *m, instruction i)
+{
+    const struct fnn_planes p = planes_of(m, i);
+    FOR_SHARE((size_t)i->n[0], 1) {
+        fnn_batch_norm_planes_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                   at(m, i, 4, 0), at(m, i, 5, 0), &p, 0, i->d[0], begin, end);
+        fnn_track(m, i, (double)m->rows * (double)i->n[1], begin, end);
+    }
+}
+
+/* x, w, dy, dx, dw, db; channels, positions of a plane; eps. */
+void fnn_run_batch_norm_planes_backward(struct member *m, instruction i)
+{
+    const struct fnn_planes p = planes_of(m, i);
+    FOR_SHARE((size_t)i->n[0], 1)
+        fnn_batch_norm_planes_backward_part(m->type, at(m, i, 0, 0), NULL, NULL, at(m, i, 1, 0), at(m, i, 2, 0),
+                                            at(m, i, 3, 0), at(m, i, 4, 0), at(m, i, 5, 0), &p, i->d[0], begin, end);
+}
+
+/* x, mean, var, w, b, y; channels, positions of a plane; eps. */
+void fnn_run_batch_norm_planes_inference(struct member *m, instruction i)
+{
+    const struct fnn_planes p = planes_of(m, i);
+    FOR_SHARE((size_t)i->n[0], 1)
+        fnn_batch_norm_planes_part(m->type, at(m, i, 0, 0), at(m, i, 3, 0), at(m, i, 4, 0), at(m, i, 5, 0),
+                                   at(m, i, 1, 0), at(m, i, 2, 0), &p, 1, i->d[0], begin, end);
+}
+
+/* x, mean, var, w, dy, dx, dw, db; channels, positions of a plane; eps. */
+void fnn_run_batch_norm_planes_inference_backward(struct member *m, instruction i)
+{
+    const struct fnn_planes p = planes_of(m, i);
+    FOR_SHARE((size_t)i->n[0], 1)
+        fnn_batch_norm_planes_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                            at(m, i, 4, 0), at(m, i, 5, 0), at(m, i, 6, 0), at(m, i, 7, 0), &p, i->d[0],
+                                            begin, end);
+}

@@ -1,0 +1,114 @@
+"""Convolutions and pooling of planes, which lie in lanes: what a tape writes for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..checks import window_counts
+from .branching import Branching
+from .layouts import plane_size
+from .recorder import ELEMENTS_PER_NS, MACS_PER_NS, Array, Place, Unsuited, Value
+
+Pair = tuple[int, int]
+
+
+class Planes(Branching):
+    """The part of a tape that knows of planes."""
+
+    def _window(self, input: Value, kernel: Pair, stride: Pair, padding: tuple[Pair, Pair], dilation: Pair,
+                outputs: int, groups: int) -> tuple[int, tuple[int, ...]]:  # fmt: skip
+        """The number of a window that slides over the input, and the shape of a row of the output."""
+        size = plane_size(input.shape)
+        try:
+            out = window_counts("compile", size, kernel, stride, padding, dilation)
+        except (TypeError, ValueError):
+            raise Unsuited from None
+        return self._slides(input, out, outputs, kernel, stride, dilation, (padding[0][0], padding[1][0]), groups)
+
+    def _slides(self, input: Value, out: Pair, outputs: int, kernel: Pair, stride: Pair, dilation: Pair, pad: Pair,
+                groups: int) -> tuple[int, tuple[int, ...]]:  # fmt: skip
+        sizes = (input.shape[0], *plane_size(input.shape), outputs, *out, *kernel, *stride, *dilation, *pad, groups)
+        self.windows.append(tuple(map(int, sizes)))
+        return len(self.windows) - 1, (outputs, *out) if len(input.shape) == 3 else (outputs, out[1])
+
+    def convolution(self, input: Value, weight: Any, bias: Any, stride: Pair, padding: tuple[Pair, Pair],
+                    dilation: Pair, groups: int) -> Value:  # fmt: skip
+        """A convolution of planes, or of sequences."""
+        if not isinstance(weight, np.ndarray) or weight.ndim != len(input.shape) + 1:
+            raise Unsuited
+        outs, ins = weight.shape[:2]
+        if input.shape[0] != ins * groups or outs % groups or weight.size == 0:
+            raise Unsuited
+        weight, bias = self.array(weight, weight.shape, self.training), self.array(bias, (outs,), self.training)
+        input = self.in_lanes(input)
+        kernel = weight.shape[2:] if len(input.shape) == 3 else (1, weight.shape[2])
+        window, shape = self._window(input, kernel, stride, padding, dilation, outs, groups)
+        output = self._result(input, shape, self._use(weight, bias), lanes=True)
+        self._emit("conv_forward", input.place, weight, bias, output.place, numbers=(window, 0))
+        self.ns += weight.size * prod(shape[1:]) / MACS_PER_NS * (3 if self.training else 1)
+
+        def back(dy: Place) -> Place | None:
+            dx = self._take(input.size) if input.trained else None
+            if dx is not None:
+                self._emit("conv_backward_input", dy, weight, dx, numbers=(window,))
+            self._gradient(weight, "conv_backward_params", (input.place, dy), (window,))
+            if bias is not None:
+                self._gradient(bias, "plane_sums", (dy,), (outs, prod(shape[1:])))
+            self._give_back(dy)
+            return dx
+
+        self._back.append((output.trained, back))
+        return output
+
+    def _gradient(self, array: Array, name: str, operands: tuple[Place, ...], numbers: tuple[int, ...]) -> None:
+        """The gradient by a parameter, used at once or added to others."""
+        place, more = self._sum_of(array)
+        self.scratch = max(self.scratch, self._bytes(array.size))
+        self._emit(name, *operands, place, numbers=(*numbers, self._number(array), more))
+        self._used(array)
+
+    def max_pool(self, input: Value, kernel: Pair, stride: Pair, padding: tuple[Pair, Pair], dilation: Pair) -> Value:
+        """The largest element of each window of planes in lanes."""
+        window, shape = self._window(input, kernel, stride, padding, dilation, input.shape[0], 1)
+
+        def back(dy: Place, dx: Place) -> None:
+            self._emit("max_pool_backward", input.place, dy, dx, numbers=(window,))
+
+        return self._pooled(input, shape, "max_pool_forward", (window,), back)
+
+    def avg_pool(self, input: Value, kernel: Pair, stride: Pair, padding: tuple[Pair, Pair], pad_counts: bool) -> Value:
+        """The mean of each window of planes in lanes."""
+        window, shape = self._window(input, kernel, stride, padding, (1, 1), input.shape[0], 1)
+        return self._means(input, shape, (window, pad_counts))
+
+    def adaptive_avg_pool(self, input: Value, out: Pair) -> Value:
+        """Means of windows that cover planes in lanes evenly: such a window has a kernel of size 0."""
+        if 0 in input.shape:
+            raise Unsuited
+        window, shape = self._slides(input, out, input.shape[0], (0, 0), (1, 1), (1, 1), (0, 0), 1)
+        return self._means(input, shape, (window, 0))
+
+    def _means(self, input: Value, shape: tuple[int, ...], numbers: tuple[int, ...]) -> Value:
+        def back(dy: Place, dx: Place) -> None:
+            self._emit("avg_pool_backward", dy, dx, numbers=numbers)
+
+        return self._pooled(input, shape, "avg_pool_forward", numbers, back)
+
+    def _pooled(self, input: Value, shape: tuple[int, ...], name: str, numbers: tuple[int, ...],
+                way_back: Callable[[Place, Place], None]) -> Value:  # fmt: skip
+        output = self._result(input, shape, lanes=True)
+        self._emit(name, input.place, output.place, numbers=numbers)
+        self.ns += 2 * input.size / ELEMENTS_PER_NS
+
+        def back(dy: Place) -> Place:
+            dx = self._take(input.size)
+            way_back(dy, dx)
+            self._give_back(dy)
+            return dx
+
+        self._back.append((output.trained, back))
+        return output
