@@ -53,6 +53,57 @@ static void *packed(const struct member *m, const struct fnn_window *z, const vo
     return made;
 }
 
+/* ---- few rows, which are not in lanes ---- */
+
+/* x, w, b, y; window, whether y is max(0, convolution): the columns of each row in strips, every row a block. */
+void fnn_run_conv_rows(struct member *m, instruction i)
+{
+    const struct fnn_window *z = &m->program->windows[i->n[0]];
+    const size_t lanes = fnn_lanes(m->type), strip = (z->out_width + lanes - 1) / lanes;
+    struct fnn_window s = *z;
+    s.width = (strip - 1) * z->stride_across + (z->kernel_width - 1) * z->dilation_across + 1;
+    s.pad_left = 0;
+    s.out_width = strip;
+    FOR_SHARE(m->rows, ROW_STEP) {
+        const size_t rows = end - begin;
+        char *w = packed(m, z, at(m, i, 1, 0), 0);
+        char *x = fnn_pool_alloc(rows * z->channels * fnn_plane(s.height, s.width) * lanes * m->size);
+        char *y = fnn_pool_alloc(rows * z->outputs * fnn_plane(s.out_height, strip) * lanes * m->size);
+        fnn_to_strips_part(m->type, at(m, i, 0, begin * z->channels * z->height * z->width), x, z, strip, s.width, 0,
+                           rows * z->channels * z->height);
+        fnn_conv_forward_part(m->type, x, w, at(m, i, 2, 0), y, &s, i->n[1] != 0, 0, rows * z->out_height);
+        fnn_from_strips_part(m->type, y, at(m, i, 3, begin * z->outputs * z->out_height * z->out_width), z, strip, 0,
+                             rows * z->outputs * z->out_height);
+        fnn_pool_free(w);
+        fnn_pool_free(x);
+        fnn_pool_free(y);
+    }
+}
+
+/* x, y; window, whether padding counts, whether means: every plane is a row of one channel. */
+void fnn_run_pool_rows(struct member *m, instruction i)
+{
+    struct fnn_window z = m->program->windows[i->n[0]];
+    const size_t lanes = fnn_lanes(m->type), channels = z.channels, size = z.height * z.width;
+    const size_t out = z.out_height * z.out_width;
+    z.channels = z.outputs = 1;
+    FOR_SHARE(m->rows, ROW_STEP) {
+        const size_t planes = (end - begin) * channels, count = (planes + lanes - 1) / lanes;
+        char *x = fnn_pool_alloc(count * (size + 1) * lanes * m->size);
+        char *y = fnn_pool_alloc(count * (out + 1) * lanes * m->size);
+        fnn_to_lanes_part(m->type, at(m, i, 0, begin * channels * size), x, planes, 1, size, 0, count);
+        if (i->n[2])
+            fnn_avg_pool_forward_part(m->type, x, y, &z, i->n[1] != 0, 0, count);
+        else
+            fnn_max_pool_forward_part(m->type, x, y, &z, 0, count);
+        fnn_from_lanes_part(m->type, y, at(m, i, 1, begin * channels * out), planes, 1, out, 0, count);
+        fnn_pool_free(x);
+        fnn_pool_free(y);
+    }
+}
+
+/* ---- in lanes ---- */
+
 /* x, w, b, y; window, whether y is max(0, convolution). */
 void fnn_run_conv_forward(struct member *m, instruction i)
 {
@@ -146,9 +197,11 @@ void fnn_run_avg_pool_backward(struct member *m, instruction i)
                                    last * z->channels);
 }
 
-static struct fnn_planes planes_of(const struct member *m, instruction i)
+static struct fnn_planes planes_of(const struct member *m, instruction i, int rows)
 {
     const size_t lanes = fnn_lanes(m->type), channels = (size_t)i->n[0], size = (size_t)i->n[1];
+    if (rows)
+        return (struct fnn_planes){m->rows, size, channels * size, size, 0};
     return (struct fnn_planes){blocks(m), size * lanes, channels * (size + 1) * lanes, (size + 1) * lanes,
                                m->rows % lanes};
 }
@@ -157,7 +210,7 @@ static struct fnn_planes planes_of(const struct member *m, instruction i)
  * none; eps, momentum. */
 void fnn_run_batch_norm_planes(struct member *m, instruction i)
 {
-    const struct fnn_planes p = planes_of(m, i);
+    const struct fnn_planes p = planes_of(m, i, 0);
     FOR_SHARE((size_t)i->n[0], 1) {
         fnn_batch_norm_planes_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
                                    at(m, i, 4, 0), at(m, i, 5, 0), &p, 0, i->d[0], begin, end);
@@ -168,16 +221,16 @@ void fnn_run_batch_norm_planes(struct member *m, instruction i)
 /* x, w, dy, dx, dw, db; channels, positions of a plane; eps. */
 void fnn_run_batch_norm_planes_backward(struct member *m, instruction i)
 {
-    const struct fnn_planes p = planes_of(m, i);
+    const struct fnn_planes p = planes_of(m, i, 0);
     FOR_SHARE((size_t)i->n[0], 1)
         fnn_batch_norm_planes_backward_part(m->type, at(m, i, 0, 0), NULL, NULL, at(m, i, 1, 0), at(m, i, 2, 0),
                                             at(m, i, 3, 0), at(m, i, 4, 0), at(m, i, 5, 0), &p, i->d[0], begin, end);
 }
 
-/* x, mean, var, w, b, y; channels, positions of a plane; eps. */
+/* x, mean, var, w, b, y; channels, positions of a plane, whether not in lanes; eps. */
 void fnn_run_batch_norm_planes_inference(struct member *m, instruction i)
 {
-    const struct fnn_planes p = planes_of(m, i);
+    const struct fnn_planes p = planes_of(m, i, i->n[2] != 0);
     FOR_SHARE((size_t)i->n[0], 1)
         fnn_batch_norm_planes_part(m->type, at(m, i, 0, 0), at(m, i, 3, 0), at(m, i, 4, 0), at(m, i, 5, 0),
                                    at(m, i, 1, 0), at(m, i, 2, 0), &p, 1, i->d[0], begin, end);
@@ -186,7 +239,7 @@ void fnn_run_batch_norm_planes_inference(struct member *m, instruction i)
 /* x, mean, var, w, dy, dx, dw, db; channels, positions of a plane; eps. */
 void fnn_run_batch_norm_planes_inference_backward(struct member *m, instruction i)
 {
-    const struct fnn_planes p = planes_of(m, i);
+    const struct fnn_planes p = planes_of(m, i, 0);
     FOR_SHARE((size_t)i->n[0], 1)
         fnn_batch_norm_planes_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
                                             at(m, i, 4, 0), at(m, i, 5, 0), at(m, i, 6, 0), at(m, i, 7, 0), &p, i->d[0],

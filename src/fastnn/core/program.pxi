@@ -55,6 +55,7 @@ cdef class Program:
     cdef object rescale
     cdef tuple shape, out_shape  # of a row
     cdef readonly cnp.npy_intp least_rows  # of a batch
+    cdef cnp.npy_intp most_rows  # or 0
     cdef size_t item, x_row, y_row
     cdef void **expected  # data of the arrays
     cdef bint *writeable
@@ -186,6 +187,11 @@ cdef class Program:
              z.stride_down, z.stride_across, z.dilation_down, z.dilation_across, z.pad_top, z.pad_left,
              z.groups) = windows[i]
         self.lanes, self.isa = True, fnn_isa()
+
+    def limit(self, least, most):
+        """Take batches of at least and at most so many rows; None for any number."""
+        self.least_rows = max(self.least_rows, least)
+        self.most_rows = 0 if most is None else most
 
     def keep(self, owner):
         """Keep alive what the program's arrays belong to."""
@@ -463,7 +469,7 @@ cdef class Program:
             return None
         cdef cnp.npy_intp rows = cnp.PyArray_DIM(<ndarray>x, 0)
         cdef int threads = 1
-        if rows < self.least_rows:
+        if rows < self.least_rows or (self.most_rows and rows > self.most_rows):
             return None
         if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
             return BUSY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from .recorder import INPUT, OUTPUT, Array, Place, Unsuited, Value, numbered
 from .tape import CHUNK, LABEL, Tape, compilable
 
 # Which number of an instruction that updates is the parameter's.
+FEW = 0.7  # of the lanes: below, a batch of planes is faster row by row, whose columns fill the lanes
 UPDATES = {"linear_backward_params": 2, "column_sums": 1, "update": 0, "conv_backward_params": 1, "plane_sums": 2}
 
 
@@ -194,6 +196,8 @@ def _alike(state: Any, param: Array) -> bool:
 def inference_program(model: Module, x: Array, packing: bool = False) -> tuple[Any, bool]:
     """The program that computes the output at rows like those of x, and whether it needs all rows at once.
 
+    With planes, there is one for few rows and one for many.
+
     With `packing` it reads copies of the weights that are laid out for its products; the weights must not change.
 
     Raises
@@ -201,7 +205,9 @@ def inference_program(model: Module, x: Array, packing: bool = False) -> tuple[A
     Unsuited
         The layers themselves have to serve.
     """
-    tape = Tape(x.dtype, packing=packing)
+    lanes = backend.ops.panel_width(x.dtype) // 2
+    few = len(x) < FEW * lanes
+    tape = Tape(x.dtype, packing=packing, few=few)
     output = tape.in_rows(tape.layer(model, tape.input(x.shape[1:])))
     if output.place is INPUT:
         raise Unsuited
@@ -210,6 +216,8 @@ def inference_program(model: Module, x: Array, packing: bool = False) -> tuple[A
         operands = tuple(OUTPUT if operand is output.place else operand for operand in instruction.operands)
         tape.code[index] = instruction._replace(operands=operands)
     _, program = _program(tape, x, output)
+    if tape.windows:
+        program.limit(1 if few else ceil(FEW * lanes), ceil(FEW * lanes) - 1 if few else None)
     return program, tape.whole
 
 

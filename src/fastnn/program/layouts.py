@@ -19,7 +19,7 @@ class Layouts(Recorder):
 
     def in_lanes(self, input: Value) -> Value:
         """The value in lanes."""
-        return input if input.lanes else self._moved(input, "to_lanes", "from_lanes", True)
+        return input if input.lanes or self.few else self._moved(input, "to_lanes", "from_lanes", True)
 
     def planes(self, input: Value, axes: int) -> Value:
         """A value (channels, ...) of so many axes besides, in lanes."""

@@ -47,8 +47,8 @@ class Planes(Branching):
         input = self.in_lanes(input)
         kernel = weight.shape[2:] if len(input.shape) == 3 else (1, weight.shape[2])
         window, shape = self._window(input, kernel, stride, padding, dilation, outs, groups)
-        output = self._result(input, shape, self._use(weight, bias), lanes=True)
-        self._emit("conv_forward", input.place, weight, bias, output.place, numbers=(window, 0))
+        output = self._result(input, shape, self._use(weight, bias), lanes=input.lanes)
+        self._emit("conv_forward" if input.lanes else "conv_rows", input.place, weight, bias, output.place, numbers=(window, 0))
         self.ns += weight.size * prod(shape[1:]) / MACS_PER_NS * (3 if self.training else 1)
 
         def back(dy: Place) -> Place | None:
@@ -100,7 +100,9 @@ class Planes(Branching):
 
     def _pooled(self, input: Value, shape: tuple[int, ...], name: str, numbers: tuple[int, ...],
                 way_back: Callable[[Place, Place], None]) -> Value:  # fmt: skip
-        output = self._result(input, shape, lanes=True)
+        output = self._result(input, shape, lanes=input.lanes)
+        if not input.lanes:
+            name, numbers = "pool_rows", (*numbers, 0)[:2] + (name == "avg_pool_forward",)
         self._emit(name, input.place, output.place, numbers=numbers)
         self.ns += 2 * input.size / ELEMENTS_PER_NS
 

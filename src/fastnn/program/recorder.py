@@ -102,6 +102,8 @@ class Recorder:
         Whether the rows have weights.
     packing : bool
         Whether weights never change, so that products read packed copies.
+    few : bool
+        Whether there are too few rows for lanes.
     """
 
     dtype: np.dtype[Any]
@@ -109,6 +111,7 @@ class Recorder:
     target_rows: bool = False
     weighted: bool = False
     packing: bool = False
+    few: bool = False
     code: list[Instruction] = field(default_factory=list)
     masks: list[Any] = field(default_factory=list)  # dropout layers, whose key and step are read
     counters: list[Array] = field(default_factory=list)  # go up by one a step

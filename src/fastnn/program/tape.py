@@ -134,7 +134,7 @@ class Tape(Planes):
     def _rectified(self, input: Value) -> bool:
         """Whether the input comes from a linear map just before, which then does the rectifier's work."""
         before = self.code[-1]
-        if before.name not in ("linear_forward", "conv_forward") or before.operands[3] is not input.place:
+        if before.name not in ("linear_forward", "conv_forward", "conv_rows") or before.operands[3] is not input.place:
             return False
         self.code[-1] = before._replace(numbers=(*before.numbers[:-1], 1))
         return True
@@ -203,7 +203,7 @@ class Tape(Planes):
                   statistics: tuple[Operand, ...] = (), more: tuple[Operand, ...] = (), numbers: tuple[int, ...] = (),
                   eps: tuple[float, ...] = (), momentum: tuple[float, ...] = ()) -> Value:  # fmt: skip
         """A layer with a weight and a bias a channel; its operands are `statistics` before them, `more` at the end."""
-        channels = input.shape[0 if input.lanes else -1]
+        channels = input.shape[0 if len(input.shape) == 3 or input.lanes else -1]
         weight, bias = (self.array(array, (channels,), self.training) for array in (weight, bias))
         output = self._result(input, input.shape, self._use(weight, bias), lanes=input.lanes)
         sizes = channels, per
@@ -242,7 +242,9 @@ class Tape(Planes):
             names = f"{kind}_inference", f"{kind}_inference_backward"
 
             def by_running(input: Value, per: int) -> Value:
-                return self._channels(input, per, *affine, *names, statistics=statistics, eps=(module.eps,))
+                more = (not input.lanes,) if kind == "batch_norm_planes" else ()
+                return self._channels(input, per, *affine, *names, statistics=statistics, numbers=more,
+                                      eps=(module.eps,))  # fmt: skip
 
             return per_channel(input, *channels, by_running)
         if prod(input.shape) == module.num_features:
