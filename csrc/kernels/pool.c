@@ -67,15 +67,25 @@ void FNN_NAME(max_pool_forward)(const real_t *x, real_t *y, const struct fnn_win
     }
 }
 
+/* Whether every element is in one window. */
+static int tiled(const struct fnn_window *z)
+{
+    return z->stride_down == z->kernel_height && z->stride_across == z->kernel_width && z->dilation_down == 1 &&
+           z->dilation_across == 1 && z->out_height * z->kernel_height == z->height &&
+           z->out_width * z->kernel_width == z->width && z->pad_top == 0 && z->pad_left == 0;
+}
+
 /* To the first of the largest elements. */
 void FNN_NAME(max_pool_backward)(const real_t *x, const real_t *dy, real_t *dx, const struct fnn_window *z, size_t begin,
                                  size_t end)
 {
     const size_t plane = fnn_plane(z->height, z->width) * LANES, y_plane = fnn_plane(z->out_height, z->out_width) * LANES;
+    const int alone = tiled(z);
     for (size_t unit = begin; unit < end; unit++) {
         const real_t *from = x + unit * plane;
         real_t *to = dx + unit * plane;
-        memset(to, 0, plane * sizeof *to);
+        if (!alone)
+            memset(to, 0, plane * sizeof *to);
         FOR_WINDOWS(z, out, down, across, {
             const vec_t grad = vec_load(dy + unit * y_plane + out * LANES);
             vec_t most = VEC(-INFINITY);
@@ -84,7 +94,7 @@ void FNN_NAME(max_pool_backward)(const real_t *x, const real_t *dy, real_t *dx, 
             FOR_TAPS(z, at, down, across, {
                 const vec_t v = vec_load(from + at);
                 const mask_t hit = open & ((v == most) | (v != v));
-                vec_store(to + at, vec_load(to + at) + vec_select(hit, grad, VEC(0)));
+                vec_store(to + at, (alone ? VEC(0) : vec_load(to + at)) + vec_select(hit, grad, VEC(0)));
                 open &= ~hit;
             })
         })
