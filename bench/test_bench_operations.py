@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cases import OPERATIONS
-from pending import PENDING, why_pending
 from support import needs_native
 from torch_operations import prepared
 
@@ -39,8 +38,6 @@ def test_operation(measure, request, operation, kind, size, dtype, library):
         if function is None:
             pytest.skip(f"no single call of PyTorch does {operation.name}")
     else:
-        if library == "native" and operation.name in PENDING:
-            pytest.skip(why_pending(operation.name))
         call = getattr(backend._core if library == "native" else reference, operation.name)
         values = list(arguments.values())
 

@@ -27,6 +27,13 @@
         FOR_VECTORS(i, n, i4_, end, __VA_ARGS__)                                                                       \
     }
 
+/* Run the body on blocks of SUM_BLOCK vectors: elements [j0, j1) of `cols`. */
+#define FOR_SUM_BLOCKS(j0, j1, cols, ...)                                                                              \
+    for (size_t j0 = 0; j0 < (cols); j0 += SUM_BLOCK * LANES) {                                                        \
+        const size_t j1 = (cols) - j0 < SUM_BLOCK * LANES ? (cols) : j0 + SUM_BLOCK * LANES;                           \
+        __VA_ARGS__                                                                                                    \
+    }
+
 /* The largest element of a row; where one is NaN the result is any, and the sum of exponentials tells. */
 INLINE real_t row_max(const real_t *x, size_t cols)
 {
@@ -43,8 +50,7 @@ INLINE acc_t sum_of_four(const vec_t s[4]) { return vec_sum((s[0] + s[1]) + (s[2
 INLINE acc_t row_exp(const real_t *x, real_t max, real_t *e, size_t cols, const real_t *dy, int plain, acc_t *weighted)
 {
     acc_t sum = 0, other = 0;
-    for (size_t j0 = 0; j0 < cols; j0 += SUM_BLOCK * LANES) {
-        size_t j1 = cols - j0 < SUM_BLOCK * LANES ? cols : j0 + SUM_BLOCK * LANES;
+    FOR_SUM_BLOCKS(j0, j1, cols, {
         vec_t s = {0}, w = {0};
         FOR_VECTORS(j, n, j0, j1, {
             __builtin_prefetch(x + j + cols);
@@ -57,7 +63,7 @@ INLINE acc_t row_exp(const real_t *x, real_t max, real_t *e, size_t cols, const 
         })
         sum += vec_sum(s);
         other += vec_sum(w);
-    }
+    })
     if (weighted)
         *weighted = other;
     return sum;
@@ -67,15 +73,14 @@ INLINE acc_t row_exp(const real_t *x, real_t max, real_t *e, size_t cols, const 
 INLINE acc_t row_dot(const real_t *a, const real_t *b, size_t cols)
 {
     acc_t sum = 0;
-    for (size_t j0 = 0; j0 < cols; j0 += SUM_BLOCK * LANES) {
-        size_t j1 = cols - j0 < SUM_BLOCK * LANES ? cols : j0 + SUM_BLOCK * LANES;
+    FOR_SUM_BLOCKS(j0, j1, cols, {
         vec_t t[4] = {{0}, {0}, {0}, {0}};
         if (b)
             FOR_FOUR_VECTORS(j, n, s, j0, j1, { t[s] += vec_get(a + j, n, 0) * vec_get(b + j, n, 0); })
         else
             FOR_FOUR_VECTORS(j, n, s, j0, j1, { t[s] += vec_get(a + j, n, 0); })
         sum += sum_of_four(t);
-    }
+    })
     return sum;
 }
 

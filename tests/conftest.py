@@ -12,7 +12,6 @@ import signal
 import pytest
 from cli_support import empty_folder, refused, run, works  # noqa: F401 (fixtures)
 from hypothesis import settings
-from pending import PENDING, why_pending
 from support import ISAS, why_not
 
 from fastnn import backend
@@ -41,25 +40,6 @@ def pytest_terminal_summary(terminalreporter):
           f"{backend.get_num_threads()} thread(s)")  # fmt: skip
     for reason in dict.fromkeys(missing):
         write(f"not run: {reason}")
-
-
-def pytest_collection_modifyitems(items):
-    """Tests of an operation compare the compiled one with the reference, so those of a pending one skip."""
-    for item in items:
-        operation = item.callspec.params.get("operation") if hasattr(item, "callspec") else None
-        if getattr(operation, "name", None) in PENDING:
-            item.add_marker(pytest.mark.skip(reason=why_pending(operation.name)))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem):
-    """A test whose layers meet a pending operation skips."""
-    try:
-        return (yield)
-    except AttributeError as error:
-        if error.name in PENDING and error.obj is backend._core:
-            pytest.skip(why_pending(error.name))
-        raise
 
 
 @pytest.fixture(params=ISAS)

@@ -5,7 +5,6 @@ import importlib
 import pkgutil
 
 import pytest
-from pending import PENDING
 
 import fastnn
 
@@ -21,8 +20,7 @@ def test_examples(name, tmp_path, monkeypatch):
         pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)  # what an example writes goes there
     fastnn.manual_seed(0)
-    with fastnn.use_backend("reference" if PENDING and name.startswith("fastnn.nn") else fastnn.backend.backend()):
-        failed, _ = doctest.testmod(importlib.import_module(name), report=True)
+    failed, _ = doctest.testmod(importlib.import_module(name), report=True)
     assert failed == 0
 
 

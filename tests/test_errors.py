@@ -5,12 +5,10 @@ import pytest
 from cases import OPERATIONS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pending import PENDING
 from support import assert_same_bits, needs_native, outcome, outputs_of
 
 from fastnn import backend, nn, reference
 
-NATIVE = [operation for operation in OPERATIONS if operation.name not in PENDING]
 operations = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
 
 
@@ -171,7 +169,7 @@ spoilt = st.sampled_from(sorted(SPOILT))
 
 @needs_native
 @settings(max_examples=1500, suppress_health_check=list(HealthCheck))
-@given(data=st.data(), operation=st.sampled_from(NATIVE), rows=st.integers(1, 6), cols=st.integers(2, 20),
+@given(data=st.data(), operation=st.sampled_from(OPERATIONS), rows=st.integers(1, 6), cols=st.integers(2, 20),
        dtype=st.sampled_from([np.float32, np.float64]))  # fmt: skip
 def test_garbage_never_crashes(data, operation, rows, cols, dtype):
     """Some arguments are replaced by anything at all; a crash would end the run."""
@@ -195,7 +193,7 @@ def test_garbage_never_crashes(data, operation, rows, cols, dtype):
 
 @needs_native
 @settings(max_examples=600, suppress_health_check=list(HealthCheck))
-@given(data=st.data(), operation=st.sampled_from([o for o in NATIVE if o.name not in WITHOUT_ARRAYS]))
+@given(data=st.data(), operation=st.sampled_from([o for o in OPERATIONS if o.name not in WITHOUT_ARRAYS]))
 def test_garbage_in_place_of_arrays_comes_to_the_same(data, operation):
     arguments = operation.make(np.random.default_rng(0), np.float32, 3, 5)
     names = [name for name, value in arguments.items() if isinstance(value, np.ndarray)]

@@ -61,6 +61,17 @@ cdef extern from "fnn.h" nogil:
     void fnn_batch_norm_planes_backward(int type, const void *x, const void *mean, const void *var, const void *w,
                                         const void *dy, void *dx, void *dw, void *db, const fnn_planes *p, double eps,
                                         size_t channels)
+    void fnn_sample_norm_forward(int type, const void *x, const void *w, const void *b, void *y, size_t groups,
+                                 size_t cols, size_t length, int centred, double eps, size_t rows)
+    void fnn_sample_norm_backward(int type, const void *x, const void *w, const void *dy, void *dx, void *dw, void *db,
+                                  size_t samples, size_t block, size_t groups, size_t cols, size_t length, int centred,
+                                  double eps, size_t blocks)
+    void fnn_embedding_forward(int type, const void *w, const int64_t *index, void *y, size_t cols, size_t rows)
+    void fnn_embedding_backward(int type, const int64_t *index, const void *dy, void *dw, size_t rows, size_t cols,
+                                int64_t padding, size_t units)
+    void fnn_upsample_forward(int type, const void *x, void *y, size_t width, size_t down, size_t across, size_t lines)
+    void fnn_upsample_backward(int type, const void *dy, void *dx, size_t width, size_t down, size_t across,
+                               size_t lines)
     void fnn_plane_sums(int type, const void *dy, void *db, size_t blocks, size_t channels, size_t size, size_t outputs)
     void fnn_unary_forward(int type, int kind, const void *x, void *y, double a, double b, size_t n)
     void fnn_unary_backward(int type, int kind, const void *x, const void *dy, void *dx, double a, double b, size_t n)
