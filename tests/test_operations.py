@@ -275,6 +275,8 @@ def test_each_array_in_the_other_dtype(core, isa, dtype, operation):
 @dtypes
 @pytest.mark.parametrize("rows,cols", [(0, 5), (4, 0), (0, 0)])
 def test_empty_arrays(core, isa, dtype, operation, rows, cols):
+    if operation.batched and rows > 0:
+        pytest.skip("a batch is empty where it has no rows, whatever their shape")
     made = operation.make(np.random.default_rng(0), dtype, max(rows, 1), max(cols, 1))
     empty = {1: (cols,), 2: (rows, cols), 3: (rows, cols, 3)}
     arguments = {}
@@ -288,7 +290,7 @@ def test_empty_arrays(core, isa, dtype, operation, rows, cols):
                     name, (3, cols)
                 )
             value = np.resize(value, shape)
-        arguments[name] = 0 if name == "size" else value
+        arguments[name] = 0 if name == "size" and not operation.batched else value
     with np.errstate(all="ignore"):
         expected = outcome(run, getattr(reference, operation.name), arguments, operation.inplace)
     got = outcome(run, getattr(core, operation.name), arguments, operation.inplace)
