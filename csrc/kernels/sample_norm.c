@@ -111,22 +111,26 @@ static void channels_backward(const real_t *x, const real_t *w, const real_t *dy
     acc_t sum = 0, sum_x = 0;
     for (size_t c = 0; c < channels; c++) {
         const real_t *xc = x + c * length, *dyc = dy + c * length;
+        const real_t factor = w ? w[c] : 1;
         acc_t level = 0, slope = 0;
         FOR_SUM_BLOCKS(j0, j1, length, {
-            vec_t s = {0}, t = {0};
+            vec_t s = {0}, s_x = {0}, g = {0}, g_x = {0};
             FOR_VECTORS(j, n, j0, j1, {
-                const vec_t d = vec_get(dyc + j, n, 0);
+                const vec_t normal = (vec_get(xc + j, n, row.mean) - row.mean) * row.inverse;
+                const vec_t d = vec_get(dyc + j, n, 0), gradient = d * factor;
                 s += d;
-                t += d * ((vec_get(xc + j, n, row.mean) - row.mean) * row.inverse);
+                s_x += d * normal;
+                g += gradient;
+                g_x += gradient * normal;
             })
             level += vec_sum(s);
-            slope += vec_sum(t);
+            slope += vec_sum(s_x);
+            sum += vec_sum(g);
+            sum_x += vec_sum(g_x);
         })
         dw[c] += R(slope);
         if (db)
             db[c] += R(level);
-        sum += level * (w ? w[c] : 1);
-        sum_x += slope * (w ? w[c] : 1);
     }
     const real_t level = centred ? R(sum / (acc_t)cols) : 0, slope = R(sum_x / (acc_t)cols);
     for (size_t c = 0; c < channels; c++) {
