@@ -135,6 +135,8 @@ LAYERS = [
     Layer("Identity()", ANY),
     Layer("Flatten()", ((4, 7), (3, 2, 4))),
     Layer("Flatten(0, -2)", ((3, 2, 4),)),
+    Layer("Unflatten(1, (2, 3))", ((4, 6), (3, 6, 2))),
+    Layer("Unflatten(-1, (1, -1, 2))", ((4, 6), (3, 2, 4))),
     Layer("ReLU()", ANY, kinks=(0,)),
     Layer("LeakyReLU()", ANY, kinks=(0,)),
     Layer("LeakyReLU(0.3)", ANY, kinks=(0,)),

@@ -243,6 +243,11 @@ def test_layers_say_what_input_they_expect():
          "BatchNorm1d: expected more than 1 value per channel when training, got input of shape (1, 3)"),
         (nn.BatchNorm1d(3), np.zeros((4, 2)), "BatchNorm1d: expected input of shape (N, 3) or (N, 3, L), got (4, 2)"),
         (nn.Flatten(), np.zeros(3), "Flatten: expected input with axes 1 to -1, got shape (3,)"),
+        (nn.Unflatten(1, (2, 3)), np.zeros(3), "Unflatten: expected input with an axis 1, got shape (3,)"),
+        (nn.Unflatten(1, (2, 3)), np.zeros((2, 12)),
+         "Unflatten: expected input of which axis 1 makes (2, 3), got shape (2, 12)"),
+        (nn.Unflatten(1, (-1, 5)), np.zeros((2, 12)),
+         "Unflatten: expected input of which axis 1 makes (-1, 5), got shape (2, 12)"),
         (nn.Softmax(2), np.zeros((2, 2)), "Softmax: expected input with an axis 2, got (2, 2)"),
     ):  # fmt: skip
         assert outcome(layer.forward, x) == ("raised", ValueError, line)

@@ -58,6 +58,18 @@ def _flatten(graph: Graph, layer: Any, x: Value) -> Value:
     return graph.op("Reshape", [x, graph.constant(target, np.int64)], x._replace(shape=shape))
 
 
+def _unflatten(graph: Graph, layer: Any, x: Value) -> Value:
+    """Reshape, in which 0 keeps the axes before and -1 is the axis behind whose size is not known, if one is not."""
+    dim = layer.dim + len(x.shape) if layer.dim < 0 else layer.dim
+    size, sizes = x.shape[dim], layer.unflattened_size
+    if size not in (None, -1):
+        known = math.prod(n for n in sizes if n != -1)
+        sizes = tuple(size // known if n == -1 else n for n in sizes)
+    shape = (*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
+    target = [0 if place < dim and n in (None, -1) else -1 if n is None else n for place, n in enumerate(shape)]
+    return graph.op("Reshape", [x, graph.constant(target, np.int64)], x._replace(shape=shape))
+
+
 def _leaky_relu(graph: Graph, layer: Any, x: Value) -> Value:
     if x.dtype == FLOAT32:
         return graph.op("LeakyRelu", [x], alpha=layer.negative_slope)
@@ -223,4 +235,5 @@ FORMS: dict[str, Callable[[Graph, Any, Value], Value]] = {
     "Softmax": _plain("Softmax"),
     "Softplus": _softplus,
     "Tanh": _plain("Tanh"),
+    "Unflatten": _unflatten,
 }

@@ -159,7 +159,7 @@ def _row(layers: list[nn.Module], input_shape: Any) -> tuple[int, ...]:
     for layer in layers:
         if isinstance(layer, nn.Linear):
             return (layer.in_features,)
-        if isinstance(layer, (nn.Flatten, nn.Concat)):
+        if isinstance(layer, (nn.Flatten, nn.Unflatten, nn.Concat)):
             break
     raise ValueError("to_onnx: expected input_shape for a model without a Linear that tells it, got none")
 

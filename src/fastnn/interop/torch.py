@@ -61,6 +61,7 @@ LAYERS: dict[str, bool | Unavailable] = {
     "Softmax": True,
     "Softplus": True,
     "Tanh": True,
+    "Unflatten": True,
     "Upsample": True,
     "ZeroPad2d": True,
 }

@@ -32,7 +32,7 @@ from .criterions import (
 )
 from .dropout import Dropout, Dropout2d
 from .embedding import Embedding
-from .linear import Flatten, Identity, Linear
+from .linear import Flatten, Identity, Linear, Unflatten
 from .module import Module, from_config
 from .normalization import BatchNorm1d, BatchNorm2d, ChannelwiseScale
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool1d, MaxPool2d
@@ -88,6 +88,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "Unflatten",
     "Upsample",
     "ZeroPad2d",
     "from_config",

@@ -1,4 +1,4 @@
-"""Linear maps, and the layers that only pass or reshape: `Linear`, `Flatten`, `Identity`."""
+"""Linear maps, and the layers that only pass or reshape: `Linear`, `Flatten`, `Unflatten`, `Identity`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..arguments import flag, float_dtype, integer, positive_int
+from ..arguments import flag, float_dtype, integer, integers, positive_int
 from ..checks import same_shape
 from ..random import generator
 from .module import Array, Module
@@ -146,6 +146,68 @@ class Flatten(Module):
 
     def lower(self, tape: Any, input: Any) -> Any:
         tape.watch(self, "start_dim", "end_dim")
+        return tape.reshape(input, lambda shape: self._shape(shape))
+
+
+class Unflatten(Module):
+    """Split an axis into several: (N, C H W) -> (N, C, H, W), so that rows become images.
+
+    Parameters
+    ----------
+    dim : int
+        The axis to split; a negative one counts from the end.
+    unflattened_size : sequence of int
+        Sizes of the axes that take its place; one of them may be -1, which stands for what is left.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of these; in use: the input has no such axis, or the sizes do not multiply to its size.
+
+    Notes
+    -----
+    The output is a view of the input where NumPy can give one. Any dtype. Follows PyTorch's `Unflatten`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import nn
+    >>> nn.Unflatten(1, (1, 28, 28)).forward(np.zeros((8, 784))).shape
+    (8, 1, 28, 28)
+    """
+
+    config_names = ("dim", "unflattened_size")
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        self.dim = integer("Unflatten", "dim", dim)
+        if not isinstance(unflattened_size, (tuple, list)):
+            raise TypeError(f"Unflatten: expected unflattened_size as a tuple, got {type(unflattened_size).__name__}")
+        sizes = integers("Unflatten", "unflattened_size", unflattened_size, len(unflattened_size))
+        if not sizes or any(size < 1 and size != -1 for size in sizes) or sizes.count(-1) > 1:
+            raise ValueError(f"Unflatten: expected unflattened_size of sizes from 1, at most one -1, got {sizes}")
+        self.unflattened_size = sizes
+
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        dim, sizes = self.dim + len(shape) if self.dim < 0 else self.dim, self.unflattened_size
+        if not 0 <= dim < len(shape):
+            raise ValueError(f"Unflatten: expected input with an axis {self.dim}, got shape {shape}")
+        known = math.prod(size for size in sizes if size != -1)
+        if shape[dim] % known or (-1 not in sizes and shape[dim] != known):
+            raise ValueError(f"Unflatten: expected input of which axis {self.dim} makes {sizes}, got shape {shape}")
+        return (*shape[:dim], *(shape[dim] // known if size == -1 else size for size in sizes), *shape[dim + 1 :])
+
+    def update_output(self, input: Array) -> Array:
+        input = np.asarray(input)
+        return input.reshape(self._shape(input.shape))
+
+    def update_grad_input(self, input: Array, grad_output: Array) -> Array:
+        shape, grad_output = np.shape(input), np.asarray(grad_output)
+        if grad_output.shape != self._shape(shape):
+            raise ValueError(f"Unflatten: expected grad_output of shape {self._shape(shape)}, got {grad_output.shape}")
+        return grad_output.reshape(shape)
+
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "dim", "unflattened_size")
         return tape.reshape(input, lambda shape: self._shape(shape))
 
 
