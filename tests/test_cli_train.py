@@ -10,7 +10,7 @@ from cli_support import SMALL, flowers, images, percentage
 
 import fastnn
 from fastnn import data, nn, optim, serialization
-from fastnn.cli import fitting, network, sources
+from fastnn.cli import architectures, fitting, network, sources
 from fastnn.cli.preparation import Preparation
 
 
@@ -165,7 +165,7 @@ def test_images_with_both_pairs_of_files(run, works, refused):
 
 def test_every_option_of_the_network(works):
     flowers("f.csv")
-    for activation in network.ACTIVATIONS:
+    for activation in architectures.ACTIVATIONS:
         out = works("train", "f.csv", *SMALL, "--activation", activation, "--no-batch-norm", "--dropout", 0)
         assert f"network: 2-16-3, {activation}, 99 parameters, adam" in out
     for optimizer, (_, rate) in network.OPTIMIZERS.items():

@@ -75,7 +75,7 @@ LEVELS = """
     sklearn.classifier sklearn.regressor
     sklearn
     fastnn
-    cli.options cli.preparation cli.report cli.bench_worker
+    cli.architectures cli.options cli.preparation cli.report cli.bench_worker
     cli.tables cli.network cli.scores
     cli.common cli.sources
     cli.missing cli.fitting

@@ -14,8 +14,8 @@ import numpy as np
 
 from .. import nn, serialization
 from ..data.tables import read_member
+from .architectures import ACTIVATIONS
 from .common import check_outputs
-from .network import ACTIVATIONS
 from .options import UsageError, command, json_option
 from .preparation import CLASSIFICATION, METADATA, Preparation
 from .report import Report, count

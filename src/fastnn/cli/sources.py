@@ -26,6 +26,8 @@ class Source(NamedTuple):
     """The data's own test rows."""
     ordered: bool = False
     """Whether test rows are taken from the end, in file order, not at random."""
+    image: tuple[int, int, int] | None = None
+    """Channels, height and width of a row that is an image."""
     scale: float | None = None
     """The largest value of a pixel, if these are images."""
     layout: Layout | None = None
@@ -67,7 +69,7 @@ def _of_table(rows: Rows) -> Source:
 def _read_others(name: str) -> Source:
     if name == "digits":
         X, y = load_digits()
-        return Source(X, y, scale=16)
+        return Source(X, y, image=(1, 8, 8), scale=16)
     if os.path.isdir(name):
         return _images(name)
     if name.lower().endswith(".npz"):
@@ -86,7 +88,7 @@ def _images(name: str) -> Source:
             f"got {test[0].dtype} {test[0].shape[1:]}"
         )
     flat_test = None if test is None else (_rows(name, test[0]), test[1])
-    return Source(_rows(name, X), y, flat_test, ordered=True, scale=scale)
+    return Source(_rows(name, X), y, flat_test, ordered=True, image=_image(X), scale=scale)
 
 
 def _arrays(name: str) -> Source:
@@ -99,7 +101,15 @@ def _arrays(name: str) -> Source:
             raise ValueError(f"{name}: expected finite numbers in y, got {y[~np.isfinite(y)][0]}")
         y = y.astype(np.int64) if y.dtype.kind in "bu" else y
     scale = 255 if X.dtype == np.uint8 and X.ndim > 2 else None
-    return Source(_rows(name, X), y, scale=scale)
+    return Source(_rows(name, X), y, image=_image(X), scale=scale)
+
+
+def _image(X: np.ndarray) -> tuple[int, int, int] | None:
+    """The shape of an image of (N, H, W) or (N, C, H, W)."""
+    if X.ndim not in (3, 4):
+        return None
+    *channels, height, width = X.shape[1:]
+    return (*channels, height, width) if channels else (1, height, width)
 
 
 def _rows(name: str, X: np.ndarray) -> np.ndarray:

@@ -16,9 +16,10 @@ from .. import __version__, serialization
 from ..callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint
 from ..trainer import Trainer
 from . import fitting, network
+from .architectures import ACTIVATIONS, MODELS, Image, check_image
 from .common import check_outputs, check_picture, last_ctrl_c, table_options
 from .missing import resolve
-from .network import ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES
+from .network import LOSSES, OPTIMIZERS, SCHEDULES
 from .options import (
     DATA_HELP,
     INTERRUPTED,
@@ -37,6 +38,7 @@ from .report import Report, count, listed, plain
 from .scores import in_words, scores
 from .sources import read
 
+HIDDEN = [256, 128]
 HELP = f"""\
 {DATA_HELP}
 Ctrl-C ends the training after the step that runs: what is trained so far is tested and saved, and the status is 130.
@@ -46,6 +48,7 @@ examples:
   fastnn train digits
   fastnn train digits --patience 5 --epochs 100 --out digits.safetensors --plot curve.png
   fastnn train mnist/ --hidden 256,128 --dropout 0.2 --epochs 20 --out mnist.safetensors
+  fastnn train mnist/ --model lenet --epochs 10 --out lenet.safetensors
   fastnn train houses.csv --target price --ignore id --missing mean --out houses.safetensors
   fastnn train houses.csv --target price --task regression --loss huber --json > result.json
   fastnn train digits --epochs 200 --checkpoint run.checkpoint --resume --out digits.safetensors
@@ -65,7 +68,12 @@ def add_parser(subparsers: Any) -> None:
 
 def _network_options(group: Any) -> None:
     group.add_argument(
-        "--hidden", type=sizes, default=[256, 128], metavar="SIZES",
+        "--model", choices=MODELS, default="mlp", metavar="NAME",
+        help="mlp: the layers that the other options describe; lenet: LeNet-5 for images; resnet: a small residual "
+        "network for images (default: mlp)",
+    )  # fmt: skip
+    group.add_argument(
+        "--hidden", type=sizes, metavar="SIZES",
         help="sizes of the hidden layers, or 'none' (default: 256,128)",
     )  # fmt: skip
     group.add_argument(
@@ -183,6 +191,8 @@ def run(arguments: argparse.Namespace) -> int:
     source = resolve(source, arguments.missing or "error", arguments.data, report, training=True)
     rng = np.random.default_rng(arguments.seed)
     try:
+        if arguments.model != "mlp":
+            check_image(arguments.model, source.image)
         preparation, y = fitting.prepare(source, arguments)
         parts = fitting.split(source, y, arguments, preparation.task, rng)
         fitting.scale(preparation, source, parts.train)
@@ -190,9 +200,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{arguments.data}: {error}") from None
     parts = fitting.without_unused(preparation, parts)
     network.choose_defaults(arguments, preparation.task)
+    image = None if arguments.model == "mlp" else source.image
     inputs, targets = preparation.inputs(parts.train.X), preparation.targets(parts.train.y)
-    trainer = network.trainer(preparation, arguments, targets, rng)
-    facts = _describe(arguments, preparation, trainer, parts, report)
+    trainer = network.trainer(preparation, arguments, targets, rng, image)
+    facts = _describe(arguments, preparation, trainer, parts, image, report)
     watched = next((part for part in (parts.validation, parts.test) if len(part.X)), None)
     validation = None if watched is None else (preparation.inputs(watched.X), preparation.targets(watched.y))
     interrupted = _fit(trainer, (inputs, targets), validation, arguments, _same(facts, inputs, targets), rng, report)
@@ -217,6 +228,13 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("argument --class-weight: expected a classification, got --task regression")
     if arguments.task == "classification" and arguments.loss:
         raise UsageError("argument --loss: expected a regression, got --task classification")
+    if arguments.model != "mlp":
+        for name in ("hidden", "activation", "dropout", "batch_norm"):
+            if getattr(arguments, name) is not None:
+                option = name.replace("_", "-")
+                raise UsageError(f"argument --{option}: expected --model mlp for it, got --model {arguments.model}")
+    if arguments.hidden is None:
+        arguments.hidden = HIDDEN if arguments.model == "mlp" else []
     for name in ("activation", "dropout", "batch_norm"):
         if not arguments.hidden and getattr(arguments, name):
             option = name.replace("_", "-")
@@ -225,7 +243,12 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _describe(
-    arguments: argparse.Namespace, preparation: Preparation, trainer: Trainer, parts: fitting.Parts, report: Report
+    arguments: argparse.Namespace,
+    preparation: Preparation,
+    trainer: Trainer,
+    parts: fitting.Parts,
+    image: Image | None,
+    report: Report,
 ) -> dict[str, Any]:
     """Say two lines, the data and the network, and return the same as values."""
     rows = {name: len(part.X) for name, part in parts._asdict().items()}
@@ -242,7 +265,7 @@ def _describe(
     sizes = [preparation.n_features, *arguments.hidden, len(classes) or 1]
     parameters = sum(array.size for array in trainer.model.parameters())
     words = [
-        "-".join(map(str, sizes)),
+        *(["-".join(map(str, sizes))] if image is None else [arguments.model, f"{_shape(image)} to {sizes[-1]}"]),
         *([arguments.activation] if arguments.hidden else []),
         *(["batch normalisation"] if arguments.batch_norm else []),
         *([f"dropout {arguments.dropout:g}"] if arguments.dropout else []),
@@ -255,9 +278,15 @@ def _describe(
     return {
         "data": {"name": arguments.data, "rows": rows, "features": preparation.n_features, "task": preparation.task,
                  "classes": classes or None},
-        "network": {"sizes": sizes, "parameters": parameters},
+        "network": {"model": arguments.model, "image": image, "sizes": sizes, "parameters": parameters},
         "training": {name: getattr(arguments, name) for name in options},
     }  # fmt: skip
+
+
+def _shape(image: Image) -> str:
+    """Such as 28x28, or 3x32x32 with channels."""
+    channels, *pixels = image
+    return "x".join(map(str, pixels if channels == 1 else image))
 
 
 def _same(facts: dict[str, Any], *arrays: np.ndarray) -> dict[str, Any]:
@@ -266,7 +295,13 @@ def _same(facts: dict[str, Any], *arrays: np.ndarray) -> dict[str, Any]:
     free = ("patience", *(() if facts["training"]["schedule"] == "cosine" else ("epochs",)))
     options = {name: value for name, value in facts["training"].items() if name not in free}
     checksum = zlib.crc32(b"".join(array.tobytes() for array in arrays))
-    return {**rows, "sizes": facts["network"]["sizes"], **options, "the checksum of the rows": checksum}
+    return {
+        **rows,
+        "model": facts["network"]["model"],
+        "sizes": facts["network"]["sizes"],
+        **options,
+        "the checksum of the rows": checksum,
+    }
 
 
 def _fit(

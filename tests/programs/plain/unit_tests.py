@@ -3,7 +3,6 @@
 import unittest
 
 import numpy as np
-
 from fastnn.compat.plain import *
 
 

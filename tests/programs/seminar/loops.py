@@ -1,7 +1,6 @@
 """Everything written out: a few examples at a time, accGradParameters and updateGradInput called by name, loops."""
 
 import numpy as np
-
 from fastnn.compat.seminar import *
 
 np.random.seed(12)

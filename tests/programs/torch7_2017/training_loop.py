@@ -1,7 +1,6 @@
 """Four squares of a chessboard, 2-4-2, momentum; the loop of the early edition, learning curve printed at the end."""
 
 import numpy as np
-
 from fastnn.compat.torch7_2017 import *
 
 np.random.seed(0)
