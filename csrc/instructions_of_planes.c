@@ -207,10 +207,10 @@ static struct fnn_planes planes_of(const struct member *m, instruction i, int ro
 }
 
 /* x, w, b, y, mean, var, running mean, running var; channels, positions of a plane, counter or -1, whether momentum is
- * none; eps, momentum. */
+ * none, whether not in lanes; eps, momentum. */
 void fnn_run_batch_norm_planes(struct member *m, instruction i)
 {
-    const struct fnn_planes p = planes_of(m, i, 0);
+    const struct fnn_planes p = planes_of(m, i, i->n[4] != 0);
     FOR_SHARE((size_t)i->n[0], 1) {
         fnn_batch_norm_planes_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
                                    at(m, i, 4, 0), at(m, i, 5, 0), &p, 0, i->d[0], begin, end);

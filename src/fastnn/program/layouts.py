@@ -7,7 +7,7 @@ from math import prod
 from .recorder import ELEMENTS_PER_NS, Place, Recorder, Unsuited, Value
 
 
-def plane_size(shape: tuple[int, ...]) -> Pair:
+def plane_size(shape: tuple[int, ...]) -> tuple[int, int]:
     """Height and width of planes; a sequence is a plane of height 1."""
     if len(shape) not in (2, 3):
         raise Unsuited

@@ -237,13 +237,17 @@ class Tape(Planes):
         kind, per_channel = "batch_norm", self.per_channel
         if input.lanes or len(input.shape) == 3:
             kind, per_channel = "batch_norm_planes", self._per_plane
+
+        def in_rows(input: Value) -> tuple[int, ...]:
+            """Of planes, whether they are not in lanes: few rows, in inference."""
+            return (not input.lanes,) if kind == "batch_norm_planes" else ()
+
         if not (self.training and module.training) and mean is not None:
             statistics = self.array(mean, channels), self.array(var, channels)
             names = f"{kind}_inference", f"{kind}_inference_backward"
 
             def by_running(input: Value, per: int) -> Value:
-                more = (not input.lanes,) if kind == "batch_norm_planes" else ()
-                return self._channels(input, per, *affine, *names, statistics=statistics, numbers=more,
+                return self._channels(input, per, *affine, *names, statistics=statistics, numbers=in_rows(input),
                                       eps=(module.eps,))  # fmt: skip
 
             return per_channel(input, *channels, by_running)
@@ -259,7 +263,7 @@ class Tape(Planes):
         def by_batch(input: Value, per: int) -> Value:
             found = Place(fixed=self._bytes(*channels)), Place(fixed=self._bytes(*channels))
             return self._channels(input, per, *affine, forward, f"{kind}_backward",
-                                  more=(*found, *running), numbers=(counter, module.momentum is None),
+                                  more=(*found, *running), numbers=(counter, module.momentum is None, *in_rows(input)),
                                   eps=(module.eps,), momentum=(module.momentum or 0.0,))  # fmt: skip
 
         return per_channel(input, *channels, by_batch)
