@@ -5,12 +5,12 @@
 #include "kernel.h"
 #include "window.h"
 
-/* Runs the body over the vectors of a channel: element `at` of the arrays, `n` lanes of them, in which `open` is 1 where
- * there is something and 0 in lanes without a row; `part` ends after SUM_BLOCK vectors. */
+/* Runs the body over the vectors of a channel: element `at` of the arrays, `n` lanes of them, of which `open` takes those
+ * that have a row; `part` ends after SUM_BLOCK vectors. */
 #define FOR_PLANES(p, c, at, n, open, part, ...)                                                                       \
     for (size_t plane_ = 0; plane_ < (p)->count; plane_++) {                                                           \
         const size_t first_ = plane_ * (p)->step + (c) * (p)->channel, last_ = first_ + (p)->size;                     \
-        const vec_t open = (p)->tail && plane_ + 1 == (p)->count ? some((p)->tail) : VEC(1);                           \
+        const mask_t open = (p)->tail && plane_ + 1 == (p)->count ? some((p)->tail) : ~(mask_t){0};                    \
         (void)open;                                                                                                    \
         for (size_t block_ = first_; block_ < last_; block_ += SUM_BLOCK * LANES) {                                    \
             const size_t end_ = last_ - block_ < SUM_BLOCK * LANES ? last_ : block_ + SUM_BLOCK * LANES;               \
@@ -19,13 +19,18 @@
         }                                                                                                              \
     }
 
-static vec_t some(size_t count)
+static mask_t some(size_t count)
 {
-    real_t lanes[LANES] = {0};
+    int_t lanes[LANES] = {0};
+    mask_t open;
     for (size_t l = 0; l < count; l++)
-        lanes[l] = 1;
-    return vec_load(lanes);
+        lanes[l] = -1;
+    memcpy(&open, lanes, sizeof open);
+    return open;
 }
+
+/* v, and 0 in the other lanes, whatever is there. */
+INLINE vec_t taken(mask_t open, vec_t v) { return (vec_t)(open & (mask_t)v); }
 
 static acc_t elements(const struct fnn_planes *p)
 {
@@ -37,11 +42,11 @@ static void find_moments(const real_t *x, const struct fnn_planes *p, size_t c, 
     const acc_t count = elements(p);
     acc_t sum = 0, squares = 0;
     vec_t part = {0};
-    FOR_PLANES(p, c, at, n, open, (sum += vec_sum(part), part = VEC(0)), { part += open * vec_get(x + at, n, 0); })
+    FOR_PLANES(p, c, at, n, open, (sum += vec_sum(part), part = VEC(0)), { part += taken(open, vec_get(x + at, n, 0)); })
     *mean = sum / count;
     const vec_t centre = VEC(*mean);
     FOR_PLANES(p, c, at, n, open, (squares += vec_sum(part), part = VEC(0)), {
-        const vec_t centred = vec_first(open * (vec_get(x + at, n, 0) - centre), n);
+        const vec_t centred = vec_first(taken(open, vec_get(x + at, n, 0) - centre), n);
         part += centred * centred;
     })
     *variance = squares / count;
@@ -86,19 +91,19 @@ void FNN_NAME(batch_norm_planes_backward)(const real_t *x, const real_t *mean, c
         const vec_t centre = VEC(m), factor = VEC((w ? w[c] : 1) * inverse);
         vec_t part = {0}, part_x = {0};
         FOR_PLANES(p, c, at, n, open, (sum += vec_sum(part), products += vec_sum(part_x), part = part_x = VEC(0)), {
-            const vec_t d = open * vec_get(dy + at, n, 0);
+            const vec_t d = taken(open, vec_get(dy + at, n, 0));
             part += d;
-            part_x += vec_first(d * (vec_get(x + at, n, 0) - centre), n);
+            part_x += vec_first(d * taken(open, vec_get(x + at, n, 0) - centre), n);
         })
         db[c] = R(sum);
         dw[c] = R(products * inverse);
         const vec_t slope = VEC(mean ? 0 : products * inverse * inverse / count), level = VEC(mean ? 0 : sum / count);
         if (mean)
-            FOR_PLANES(p, c, at, n, open, , { vec_put(dx + at, open * factor * vec_get(dy + at, n, 0), n); })
+            FOR_PLANES(p, c, at, n, open, , { vec_put(dx + at, taken(open, factor * vec_get(dy + at, n, 0)), n); })
         else
             FOR_PLANES(p, c, at, n, open, , {
                 const vec_t centred = vec_get(x + at, n, 0) - centre;
-                vec_put(dx + at, open * (factor * (vec_get(dy + at, n, 0) - level - centred * slope)), n);
+                vec_put(dx + at, taken(open, factor * (vec_get(dy + at, n, 0) - level - centred * slope)), n);
             })
     }
 }

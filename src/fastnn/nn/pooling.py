@@ -287,9 +287,8 @@ class AvgPool2d(_Pool):
         tape.watch(self, *self.config_names)
         input = tape.planes(input, 2)
         border, padding, included = self._plan(input.shape[1:])
-        if border:
-            raise TypeError("compile: expected AvgPool2d without zeros beyond its padding, got ceil_mode with them")
-        return tape.avg_pool(input, _each(self.kernel_size), _each(self.stride), padding, included)
+        both = border is not None
+        return tape.avg_pool(input, _each(self.kernel_size), _each(self.stride), padding, included, both)
 
     def _spread(self, grad_output: Array, size: Any, padding: Any, included: bool) -> Array:
         kernel, stride = _each(self.kernel_size), _each(self.stride)

@@ -48,7 +48,8 @@ class Planes(Branching):
         kernel = weight.shape[2:] if len(input.shape) == 3 else (1, weight.shape[2])
         window, shape = self._window(input, kernel, stride, padding, dilation, outs, groups)
         output = self._result(input, shape, self._use(weight, bias), lanes=input.lanes)
-        self._emit("conv_forward" if input.lanes else "conv_rows", input.place, weight, bias, output.place, numbers=(window, 0))
+        name = "conv_forward" if input.lanes else "conv_rows"
+        self._emit(name, input.place, weight, bias, output.place, numbers=(window, 0))
         self.ns += weight.size * prod(shape[1:]) / MACS_PER_NS * (3 if self.training else 1)
 
         def back(dy: Place) -> Place | None:
@@ -80,8 +81,11 @@ class Planes(Branching):
 
         return self._pooled(input, shape, "max_pool_forward", (window,), back)
 
-    def avg_pool(self, input: Value, kernel: Pair, stride: Pair, padding: tuple[Pair, Pair], pad_counts: bool) -> Value:
-        """The mean of each window of planes in lanes."""
+    def avg_pool(self, input: Value, kernel: Pair, stride: Pair, padding: tuple[Pair, Pair], pad_counts: bool,
+                 both: bool) -> Value:  # fmt: skip
+        """The mean of each window of planes in lanes; `both`: part of what lies around them counts."""
+        if both:
+            raise Unsuited
         window, shape = self._window(input, kernel, stride, padding, (1, 1), input.shape[0], 1)
         return self._means(input, shape, (window, pad_counts))
 
@@ -102,7 +106,7 @@ class Planes(Branching):
                 way_back: Callable[[Place, Place], None]) -> Value:  # fmt: skip
         output = self._result(input, shape, lanes=input.lanes)
         if not input.lanes:
-            name, numbers = "pool_rows", (*numbers, 0)[:2] + (name == "avg_pool_forward",)
+            name, numbers = "pool_rows", (*(*numbers, 0)[:2], name == "avg_pool_forward")
         self._emit(name, input.place, output.place, numbers=numbers)
         self.ns += 2 * input.size / ELEMENTS_PER_NS
 
