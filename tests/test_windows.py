@@ -327,16 +327,16 @@ def test_a_gradient_of_another_shape_changes_nothing(kind):
 
 def test_a_small_network_of_images_learns():
     X, y = fastnn.data.load_digits()
-    X = X[:600].reshape(-1, 1, 8, 8).astype(np.float32) / 16
+    X = X.reshape(-1, 1, 8, 8).astype(np.float32) / 16
     fastnn.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding="same"), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+    model = nn.Sequential(  # the gradient of a bias before the batch norm would be rounding alone, which Adam magnifies
+        nn.Conv2d(1, 8, 3, padding="same", bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(8, 16, 3, padding=1), nn.GroupNorm(4, 16), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
         nn.Linear(64, 10))  # fmt: skip
     trainer = fastnn.Trainer(model, nn.CrossEntropyLoss(), fastnn.optim.Adam(model, lr=0.01))
-    history = trainer.fit(X[:500], y[:500], epochs=6, batch_size=50, rng=0, progress=False)
+    history = trainer.fit(X[:500], y[:500], epochs=10, batch_size=50, rng=0, progress=False)
     assert history.history["loss"][-1] < 0.4
-    assert (model.eval().forward(X[500:]).argmax(axis=1) == y[500:600]).mean() > 0.85
+    assert (model.eval().forward(X[500:]).argmax(axis=1) == y[500:]).mean() > 0.85
 
 
 LENET = """Sequential(
