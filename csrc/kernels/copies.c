@@ -1,7 +1,8 @@
 /* Elements that are repeated, and the sums of their gradients: rows of a table by their numbers, pixels of a plane. */
 #include "kernel.h"
 
-void FNN_NAME(embedding_forward)(const real_t *w, const int64_t *index, real_t *y, size_t cols, size_t begin, size_t end)
+void FNN_NAME(embedding_forward)(const real_t *w, const int64_t *index, real_t *y, size_t cols, size_t begin,
+                                 size_t end)
 {
     for (size_t i = begin; i < end; i++)
         memcpy(y + i * cols, w + (size_t)index[i] * cols, cols * sizeof *y);

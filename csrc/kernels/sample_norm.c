@@ -1,8 +1,8 @@
 /* Normalisation of rows, and of groups of channels of each sample: layer norm, RMS norm, group norm (ops.def).
  *
- * Precision: mean and variance by two passes, sums over SUM_BLOCK vectors in real_t, then in acc_t. A row is swept three
- * times, of which the second and third find it in cache. The gradients of w and b are summed over blocks of samples,
- * whose number does not depend on that of the threads.
+ * Precision: mean and variance by two passes, sums over SUM_BLOCK vectors in real_t, then in acc_t. A row is swept
+ * three times, of which the second and third find it in cache. The gradients of w and b are summed over blocks of
+ * samples, whose number does not depend on that of the threads.
  */
 #include "columns.h"
 #include "rows.h"

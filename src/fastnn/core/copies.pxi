@@ -56,5 +56,6 @@ def upsample_backward(grad_output, scale):
                       cnp.PyArray_TYPE(dy))
     if size_of(dx):
         with nogil:
-            fnn_upsample_backward(type, data(dy), data(dx), width // across, down, across, size_of(dx) * across // width)
+            fnn_upsample_backward(type, data(dy), data(dx), width // across, down, across,
+                                  size_of(dx) * across // width)
     return dx
