@@ -330,6 +330,9 @@ HUGE = [1e19, -1e19, 3e38, -3e38]  # for what adds nothing up: sums overflow whe
 ELEMENTWISE = ("unary", "dropout", "scale_", "clip_")
 CLASSES = ("nll", "cross_entropy")  # whose weights are constants, finite by contract
 
+# Products with the zeros of a padding are taken or left out: where a factor is NaN or infinite, sums are NaN or not.
+MEETS_PADDING = {"conv_forward": "weight", "conv_backward_input": "weight", "conv_backward_params": "grad_output"}
+
 
 @operations
 @dtypes
@@ -347,6 +350,9 @@ def test_special_values_come_out_as_from_the_reference(core, isa, dtype, operati
                 expected = run(getattr(reference, operation.name), arguments, operation.inplace)
             got = run(getattr(core, operation.name), arguments, operation.inplace)
             for a, b in zip(got, expected, strict=True):
+                if MEETS_PADDING.get(operation.name) == name:
+                    assert np.isfinite(a).all() == np.isfinite(b).all()
+                    a, b = (np.where(np.isnan(a) | np.isnan(b), 0, array) for array in (a, b))
                 np.testing.assert_allclose(a, b, rtol=1e-3 if dtype == np.float32 else 1e-10,
                                            atol=1e-5 if dtype == np.float32 else 1e-13,
                                            err_msg=f"{operation.id}: {value} in {name}")  # fmt: skip
