@@ -9,7 +9,8 @@
 #   make wheel           sdist and repaired wheel in dist/
 #   make test-wheel      that wheel beside NumPy alone, away from this folder: it trains, and the tests pass
 #   make bench           single operations beside NumPy and PyTorch; also bench-calls, bench-gemm, bench-threads,
-#                        bench-dialects, bench-peers, bench-fit, bench-estimators, bench-scaling, bench-memory
+#                        bench-dialects, bench-peers, bench-fit, bench-estimators, bench-scaling, bench-memory,
+#                        bench-convolutions
 #   make clean           remove what was made here
 PYTHON ?= python3
 VENV ?= .venv
@@ -18,7 +19,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES = pyproject.toml CMakeLists.txt README.md $(wildcard csrc/*.* csrc/kernels/*) $(wildcard src/fastnn/*.* src/fastnn/*/*.*)
 
 .PHONY: setup demo test test-native test-reference test-slow test-peers bench bench-calls bench-gemm bench-threads \
-  bench-dialects bench-peers bench-fit bench-estimators bench-scaling bench-memory docs lint wheel test-wheel clean
+  bench-dialects bench-peers bench-fit bench-estimators bench-scaling bench-memory bench-convolutions docs lint wheel test-wheel clean
 
 setup: $(VENV)/installed
 
@@ -98,6 +99,10 @@ bench-scaling: setup
 bench-memory: setup
 	$(PIP) install --group bench-peers
 	$(BIN)/python bench/memory.py
+
+bench-convolutions: setup
+	$(PIP) install --group bench-peers
+	$(BIN)/python bench/convolutions.py
 
 # The documentation, build/docs/html/index.html; a warning is an error.
 docs: setup

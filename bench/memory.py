@@ -11,6 +11,7 @@ import argparse
 import resource
 import sys
 from contextlib import closing
+from dataclasses import asdict
 from itertools import pairwise
 
 from peer_process import Gone, Worker, cpus_or_error, pin, serve, threads_option, where
@@ -19,7 +20,8 @@ if __name__ == "__main__" and "".join(sys.argv[1:2]).isalpha():  # a library
     THREADS = pin()  # before any library counts the CPUs
 
 import numpy as np
-from peer_work import COMPILED, Case, Library
+from image_work import IMAGE_TABLES
+from peer_work import COMPILED, Case, Library, arrays
 
 CASE = Case(COMPILED, "compiled_step", "SGD", (512, 1024, 2048, 2048, 1000), "float32")
 STEPS = 3
@@ -34,6 +36,8 @@ def peak():
 
 def batch_and_weights(case):
     """The arrays of a case, but every parameter a view of one number: to make them would be a peak of its own."""
+    if case.table in IMAGE_TABLES:
+        return arrays(case)  # these parameters are few
     rows, *widths = case.shape
     value = np.ones((), case.dtype) / 1024
     parameters = [(np.broadcast_to(value, (after, before)), np.broadcast_to(value, after))
@@ -42,7 +46,7 @@ def batch_and_weights(case):
 
 
 class Memory:
-    """One library: it answers {"shape": of a net with its batch} by {"bytes": the growth of the peak}."""
+    """One library: it answers {"case": of a training step} by {"bytes": the growth of the peak}."""
 
     def __init__(self, name):
         from peer_worker import library
@@ -51,10 +55,10 @@ class Memory:
         self.version = self.library.version
 
     def answer(self, request):
-        case = Case(CASE.table, CASE.work, CASE.name, tuple(request["shape"]), CASE.dtype)
+        case = Case(**{**request["case"], "shape": tuple(request["case"]["shape"])})
         made = batch_and_weights(case)
         prepare = self.library.job
-        if self.name == "jax":  # whose `job` would copy the views
+        if self.name == "jax" and case.table not in IMAGE_TABLES:  # whose `job` would copy the views
             made |= self.library.jax.device_put({"x": made["x"], "y": made["y"]})
             prepare = self.library.compiled_step
         before = peak()
@@ -66,6 +70,8 @@ class Memory:
 
 
 def parameter_bytes(case):
+    if case.table in IMAGE_TABLES:
+        return sum(array.nbytes for array in arrays(case)["parameters"])
     _, *widths = case.shape
     numbers = sum((before + 1) * after for before, after in pairwise(widths))
     return numbers * np.dtype(case.dtype).itemsize
@@ -75,14 +81,18 @@ def main():
     parser = argparse.ArgumentParser(description="The peak memory of training steps.")
     threads_option(parser)
     options = parser.parse_args()
-    cpus = cpus_or_error(parser, options.threads)
-    size = parameter_bytes(CASE)
-    print(f"{CASE.label}, {CASE.dtype}, {where(cpus)}: parameters of {size / 1e6:.0f} MB.\n")
+    report(CASE, cpus_or_error(parser, options.threads))
+
+
+def report(case, cpus, names=NAMES):
+    """Print a table of what these libraries take for a case."""
+    size = parameter_bytes(case)
+    print(f"{case.label}, {case.dtype}, {where(cpus)}: parameters of {size / 1e6:.4g} MB.\n")
     print("| training | peak, MB | in sizes of the parameters |\n|---|---:|---:|")
-    for name, label in NAMES.items():
+    for name, label in names.items():
         try:
             with closing(Worker(name, cpus, "memory.py")) as worker:
-                answer = worker.about if "missing" in worker.about else worker.ask(shape=CASE.shape)
+                answer = worker.about if "missing" in worker.about else worker.ask(case=asdict(case))
         except Gone as error:
             answer = {"error": str(error)}
         if "bytes" in answer:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 
+from image_work import IMAGE_INFERENCE, IMAGE_LAYERS
+from peer_images import JaxImages, TorchImages
 from peer_work import BATCHES, INFERENCE, LR, MOMENTUM, REGULARISED, Job, Library, layer, network
 
 BETAS, ADAM_EPS = (0.9, 0.999), 1e-8  # the defaults of fastnn and PyTorch
 
 
-class Torch(Library):
+class Torch(TorchImages, Library):
     """Eager PyTorch; gradients by autograd, over a graph that is kept where only they are timed."""
 
     def __init__(self):
@@ -25,7 +27,7 @@ class Torch(Library):
     def job(self, case, made):
         self.mode.close()
         self.torch.set_grad_enabled(case.work not in ("linear_forward", "layer_forward"))
-        if case.table == INFERENCE:
+        if case.table in (INFERENCE, IMAGE_INFERENCE):
             self.mode.enter_context(self.torch.inference_mode())
         made = {name: self.torch.from_numpy(v) if hasattr(v, "dtype") else v for name, v in made.items()}
         job = super().job(case, made)
@@ -94,8 +96,11 @@ class Torch(Library):
 
     def _step(self, case, a):
         """The function of a step."""
-        net, criterion = self._net(case, a), self.torch.nn.CrossEntropyLoss()
-        optimizer = self._optimizer(case.name, list(net.parameters()))
+        return self._step_of(self._net(case, a), case.name)
+
+    def _step_of(self, net, rule):
+        """The function of a step of a net with the optimiser of this name."""
+        criterion, optimizer = self.torch.nn.CrossEntropyLoss(), self._optimizer(rule, list(net.parameters()))
         objective = self.compiled(lambda x, y: criterion(net(x), y))
 
         def step(x, y):
@@ -144,7 +149,7 @@ class Compiled(Torch):
         return super().job(case, made)
 
 
-class Jax(Library):
+class Jax(JaxImages, Library):
     """Jitted functions of arrays that are on the device already; updates donate theirs. The calls run in order."""
 
     def __init__(self):
@@ -195,6 +200,8 @@ class Jax(Library):
 
     def _layer(self, case):
         """The function of a layer and its arguments but the first."""
+        if case.table == IMAGE_LAYERS:
+            return self._image_layer(case)
         nn, ones = self.jax.nn, self.jax.numpy.ones(case.shape[1], case.dtype)
         if case.name == "BatchNorm1d":
             return self._batch_norm, (ones, 0 * ones, 0 * ones, ones)

@@ -8,7 +8,9 @@ from itertools import pairwise
 from math import prod, sqrt
 from typing import Any, NamedTuple
 
+import image_work
 import numpy as np
+from image_work import IMAGE_INFERENCE, IMAGE_LAYERS, IMAGE_STEPS, IMAGE_TABLES
 
 LR, MOMENTUM = {"SGD": 1e-2, "Adam": 1e-3}, 0.9  # of updates and training steps
 BATCHES = 64  # of an epoch
@@ -17,6 +19,7 @@ STEPS, COMPILED, EPOCHS = "training steps", "compiled steps", "epochs"
 REGULARISED, INFERENCE = "regularised steps", "inference"
 NET_TABLES = STEPS, COMPILED, EPOCHS, REGULARISED, INFERENCE
 TABLES = LINEAR, LAYERS, LOSS, UPDATES, *NET_TABLES
+ALL_TABLES = *TABLES, *IMAGE_TABLES  # those of `convolutions.py` too
 LINEAR_FORMS = {"linear_forward": "forward", "linear_weight": "gradient of weight", "linear_input": "gradient of input"}
 ACTIVATIONS = ("ReLU", "ELU", "Sigmoid", "Tanh", "Softplus", "GELU", "SiLU", "Softmax", "LogSoftmax")
 STREAMS = {"layer_forward": 2, "layer_backward": 3, "cross_entropy": 2, "SGD": 5, "Adam": 7}  # arrays read or written
@@ -62,6 +65,9 @@ class Case:
     def label(self):
         if self.table == LINEAR:
             return f"{LINEAR_FORMS[self.work]}, {self.shape[0]} x {self.shape[1]} -> {self.shape[2]}"
+        if self.table in (IMAGE_STEPS, IMAGE_INFERENCE):
+            batch, *image = self.shape
+            return f"{self.name}, {f'batch {batch}' if batch > 1 else '1 image'} of {'x'.join(map(str, image))}"
         if self.table in NET_TABLES:
             batch, *widths = self.shape
             rows = {EPOCHS: f"{BATCHES} batches of {batch}", INFERENCE: f"{batch} row{'s' * (batch > 1)}"}
@@ -80,6 +86,8 @@ class Case:
         """Floating point operations of the matrix products, of a step of an epoch; 0 where memory is the limit."""
         if self.table == LINEAR:
             return 2 * prod(self.shape)
+        if self.table in (IMAGE_STEPS, IMAGE_INFERENCE):
+            return image_work.flops(self.name, self.shape, self.table == IMAGE_STEPS)
         if self.table not in NET_TABLES:
             return 0
         batch, *widths = self.shape
@@ -89,8 +97,8 @@ class Case:
     @property
     def bytes(self):
         """What is read and written at least where memory is the limit."""
-        streams = STREAMS.get(self.work) or STREAMS[self.name]
-        return streams * prod(self.shape) * np.dtype(self.dtype).itemsize
+        streams = image_work.POOLED if self.name == "MaxPool2d" else STREAMS.get(self.work) or STREAMS[self.name]
+        return int(streams * prod(self.shape) * np.dtype(self.dtype).itemsize)
 
     @property
     def checked(self):
@@ -135,9 +143,24 @@ CASES = sorted([*_cases("float32"), *_cases("float64"), *_float32_cases()],
                key=lambda case: (TABLES.index(case.table), case.dtype))  # fmt: skip
 
 
+def _image_cases(dtype="float32"):
+    lenet = 1, 28, 28
+    yield Case(IMAGE_STEPS, "image_step", image_work.LENET, (64, *lenet), dtype)
+    yield Case(IMAGE_STEPS, "image_step", image_work.CIFAR, (64, 3, 32, 32), dtype)
+    yield Case(IMAGE_INFERENCE, "image_inference", image_work.LENET, (1, *lenet), dtype)
+    for name, shape in image_work.LAYER_SHAPES:
+        yield Case(IMAGE_LAYERS, "layer_forward", name, shape, dtype)
+        yield Case(IMAGE_LAYERS, "layer_backward", name, shape, dtype)
+
+
+IMAGE_CASES = list(_image_cases())
+
+
 def arrays(case):
     """The arrays of a case by name, the same in every process."""
     rng = np.random.default_rng(0)
+    if case.table in IMAGE_TABLES:
+        return image_work.arrays(rng, case.name, case.shape, case.dtype, case.table != IMAGE_LAYERS)
 
     def normal(*shape, scale=1.0):
         return (scale * rng.standard_normal(shape)).astype(case.dtype)
@@ -164,6 +187,8 @@ def parameters(rng, widths, dtype):
 
 def layer(modules, case):
     """The layer of a case from `fastnn.nn` or `torch.nn`, whose names and arguments are the same."""
+    if case.table == IMAGE_LAYERS:
+        return image_work.layer(modules, case.name, case.shape)
     options = {"BatchNorm1d": (case.shape[1],), "Softmax": (-1,), "LogSoftmax": (-1,)}
     return getattr(modules, case.name)(*options.get(case.name, ()))
 

@@ -20,6 +20,7 @@ from peer_process import pin, serve
 if __name__ == "__main__":
     THREADS = pin()  # before any library counts the CPUs
 
+import image_work
 import numpy as np
 from peer_work import BATCHES, LR, MOMENTUM, REGULARISED, Case, Job, Library, arrays, layer, network
 
@@ -87,9 +88,11 @@ class Fastnn(Library):
         return model
 
     def _explicit(self, case, made):
-        """The net and the function of a step in the explicit loop."""
-        model, criterion = self._net(case, made), self.nn.CrossEntropyLoss()
-        optimizer = self._optimizer(case.name, model)
+        model = self._net(case, made)
+        return self._loop(model, self.nn.CrossEntropyLoss(), self._optimizer(case.name, model))
+
+    def _loop(self, model, criterion, optimizer):
+        """The function of a step in the explicit loop."""
 
         def step(x, y):
             model.zero_grad()
@@ -121,6 +124,19 @@ class Fastnn(Library):
         options = {"freeze": True} if case.name == "frozen" else {}
         return Job(partial(self.fastnn.compile(self._net(case, made), **options), made["x"]))
 
+    def _image_net(self, case, made):
+        """The net, its criterion and its optimiser."""
+        model = image_work.network(self.nn, case.name).astype(case.dtype)
+        for param, value in zip(model.parameters(), made["parameters"], strict=True):
+            param[...] = value
+        return model, self.nn.CrossEntropyLoss(), self._optimizer("SGD", model)
+
+    def image_step(self, case, made):
+        return Job(partial(self.fastnn.compile(*self._image_net(case, made)), made["x"], made["y"]))
+
+    def image_inference(self, case, made):
+        return Job(partial(self.fastnn.compile(self._image_net(case, made)[0]), made["x"]))
+
 
 class Explicit(Fastnn):
     """The explicit loop where fastnn compiles."""
@@ -137,6 +153,13 @@ class Explicit(Fastnn):
 
     def inference(self, case, made):
         return Job(partial(self._net(case, made).eval().forward, made["x"]))
+
+    def image_step(self, case, made):
+        return Job(partial(self._loop(*self._image_net(case, made)), made["x"], made["y"]))
+
+    def image_inference(self, case, made):
+        model, *_ = self._image_net(case, made)
+        return Job(partial(model.eval().forward, made["x"]))
 
 
 class Machine(Library):

@@ -24,9 +24,10 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 
 import numpy as np
+from image_work import IMAGE_TABLES
 from machine import cpu_model, microseconds, spread
 from peer_process import Gone, Worker, cpus_or_error, threads_option, where
-from peer_work import CASES, COMPILED, EPOCHS, INFERENCE, NET_TABLES, REGULARISED, STEPS, TABLES, Case
+from peer_work import ALL_TABLES, CASES, COMPILED, EPOCHS, INFERENCE, NET_TABLES, REGULARISED, STEPS, TABLES, Case
 
 PEERS = {
     "reference": "reference",
@@ -41,7 +42,7 @@ PEERS = {
 NAMES = {"native": "fastnn", "limits": "the machine", **PEERS}
 PLACES = {  # the tables of those that are not in all
     "reference": [table for table in TABLES if table not in NET_TABLES or table == STEPS],
-    "explicit": (COMPILED, EPOCHS, REGULARISED, INFERENCE),
+    "explicit": (COMPILED, EPOCHS, REGULARISED, INFERENCE, *IMAGE_TABLES[:2]),
     "numpy": (STEPS, COMPILED, EPOCHS, INFERENCE),
     "sklearn": (STEPS, COMPILED, EPOCHS),
     "onnx": (INFERENCE,),
@@ -84,7 +85,7 @@ class Bench:
     def ready(self, case):
         """The libraries that do this case, and do it as fastnn does."""
         checks = {}
-        for name in [name for name in self.workers if case.table in PLACES.get(name, TABLES)]:
+        for name in [name for name in self.workers if case.table in PLACES.get(name, ALL_TABLES)]:
             answer = self.ask(name, prepare=asdict(case))
             if "error" in answer:
                 self.notes.append(f"{NAMES[name]}, {case.label} in {case.dtype}: {answer['error']}")
@@ -177,7 +178,7 @@ def report(bench, cases):
     rows = []
     for _, table in groupby(cases, key=lambda case: (case.table, case.dtype)):
         table = list(table)
-        peers = [name for name in PEERS if name in bench.workers and table[0].table in PLACES.get(name, TABLES)]
+        peers = [name for name in PEERS if name in bench.workers and table[0].table in PLACES.get(name, ALL_TABLES)]
         print(f"\n{head(table[0], peers)}", flush=True)
         for case in table:
             if not {"native", "limits"} <= bench.workers.keys():
@@ -219,9 +220,10 @@ def plot(rows, cpus, path):
     figure.savefig(path, dpi=120)
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description="Time the same work on fastnn and on its peers.")
-    parser.add_argument("--peers", metavar="A,B", default=",".join(PEERS), help=f"some of {','.join(PEERS)}")
+def arguments(cases, description, peers):
+    """The options of a script that times these cases."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--peers", metavar="A,B", default=",".join(peers), help=f"some of {','.join(PEERS)}")
     parser.add_argument("--only", metavar="TEXT", default="", help="the rows whose table, name or dtype contain TEXT")
     threads_option(parser)
     parser.add_argument("--quick", action="store_true", help="a few short rounds: does it work?")
@@ -231,14 +233,15 @@ def arguments():
     if unknown := [name for name in options.peers if name not in PEERS]:
         parser.error(f"expected peers among {', '.join(PEERS)}, got {', '.join(unknown)}")
     options.cpus = cpus_or_error(parser, options.threads)
-    options.cases = [case for case in CASES if options.only.casefold() in case.text.casefold()]
+    options.cases = [case for case in cases if options.only.casefold() in case.text.casefold()]
     if not options.cases:
         parser.error(f"no row contains {options.only!r}")
     return options
 
 
-def main():
-    options = arguments()
+def main(cases=CASES, description="Time the same work on fastnn and on its peers.", peers=PEERS, more=None):
+    """Measure and print; `more` is called with the options then."""
+    options = arguments(cases, description, peers)
     with ExitStack() as stack:
         effort = QUICK if options.quick else EFFORT
         bench = Bench(["limits", "native", *options.peers], effort, options.cpus, stack)
@@ -248,6 +251,8 @@ def main():
         rows = report(bench, options.cases)
     for note in bench.notes:
         print(f"\n{note}")
+    if more:
+        more(options)
     if options.plot and rows:
         plot(rows, options.cpus, options.plot)
     sys.exit(bench.wrong or not rows)

@@ -52,7 +52,7 @@ def main() -> None:
     trainer = fastnn.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model, lr=0.002))
     trainer.fit(images, y, epochs=options.epochs, batch_size=32, rng=0)
 
-    predict = fastnn.compile(model.eval(), freeze=True)  # batch normalisation is folded into the convolutions
+    predict = fastnn.compile(model.eval(), freeze=True)
     accuracy = fastnn.metrics.accuracy(y_test, predict(images_test))
     print(f"test accuracy: {100 * accuracy:.2f} % of {len(X_test):,} images")
 

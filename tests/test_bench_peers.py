@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -164,7 +164,7 @@ def test_a_net_by_hand_takes_batches_of_any_length(bench):
 def test_which_peers_are_in_which_table(bench):
     peers = bench.peers
     assert set(peers.PLACES) <= set(peers.PEERS)
-    assert all(set(tables) <= set(bench.work.TABLES) for tables in peers.PLACES.values())
+    assert all(set(tables) <= set(bench.work.ALL_TABLES) for tables in peers.PLACES.values())
 
 
 def test_several_threads_have_as_many_cpus(bench):
@@ -216,7 +216,7 @@ def test_memory(bench):
 
     assert memory.parameter_bytes(replace(memory.CASE, shape=(5, 3, 2))) == 4 * (3 * 2 + 2)
     for name in "native", "explicit":
-        assert memory.Memory(name).answer({"shape": (8, 64, 32, 10)})["bytes"] >= 0
+        assert memory.Memory(name).answer({"case": asdict(replace(memory.CASE, shape=(8, 64, 32, 10)))})["bytes"] >= 0
 
 
 @needs_native
