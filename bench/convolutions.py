@@ -1,4 +1,4 @@
-"""Networks and layers of images on fastnn, PyTorch, torch.compile and JAX: time, and the peak memory of a step.
+"""Networks and layers of images on fastnn and its peers, PyTorch in both orders of axes: time, and peak memory.
 
 python bench/convolutions.py [--peers A,B] [--only TEXT] [--threads N] [--quick] [--plot FILE]: the tables of
 `peers.py`, measured in its way, and those of `memory.py`, for the training steps of LeNet-5 (1x28x28) and of a network
@@ -13,8 +13,8 @@ import peers
 from image_work import IMAGE_STEPS
 from peer_work import IMAGE_CASES
 
-PEERS = "explicit", "torch", "compiled", "jax"
-LABELS = {**memory.NAMES, "compiled": "torch.compile"}
+PEERS = "explicit", "torch", "channels", "compiled", "jax"
+LABELS = {**memory.NAMES, "channels": peers.PEERS["channels"], "compiled": "torch.compile"}
 
 
 def peaks(options):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 
-from image_work import IMAGE_INFERENCE, IMAGE_LAYERS
+import numpy as np
+from image_work import IMAGE_INFERENCE, IMAGE_LAYERS, IMAGE_STEPS
 from peer_images import JaxImages, TorchImages
 from peer_work import BATCHES, INFERENCE, LR, MOMENTUM, REGULARISED, Job, Library, layer, network
 
@@ -147,6 +148,18 @@ class Compiled(Torch):
     def job(self, case, made):
         self.torch.compiler.reset()  # what was compiled for other cases
         return super().job(case, made)
+
+
+class ChannelsLast(Torch):
+    """Eager PyTorch with images and convolutions in memory as (N, H, W, C), which pays on CPUs too."""
+
+    def job(self, case, made):
+        if case.table in (IMAGE_STEPS, IMAGE_INFERENCE):
+            made = {**made, "x": np.ascontiguousarray(made["x"].transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)}
+        return super().job(case, made)
+
+    def _image_net(self, case, a):
+        return super()._image_net(case, a).to(memory_format=self.torch.channels_last)
 
 
 class Jax(JaxImages, Library):

@@ -184,6 +184,7 @@ ELSEWHERE = {
     "onnx": "peer_numpy.Onnx",
     "torch": "peer_autograd.Torch",
     "compiled": "peer_autograd.Compiled",
+    "channels": "peer_autograd.ChannelsLast",
     "jax": "peer_autograd.Jax",
 }
 

@@ -35,15 +35,18 @@ PEERS = {
     "numpy": "NumPy by hand",
     "torch": "PyTorch",
     "compiled": "torch.compile",
+    "channels": "PyTorch, channels last",
     "jax": "JAX jit",
     "sklearn": "scikit-learn",
     "onnx": "ONNX Runtime",
 }
 NAMES = {"native": "fastnn", "limits": "the machine", **PEERS}
+GENERAL = [name for name in PEERS if name != "channels"]  # the others are for images alone
 PLACES = {  # the tables of those that are not in all
     "reference": [table for table in TABLES if table not in NET_TABLES or table == STEPS],
     "explicit": (COMPILED, EPOCHS, REGULARISED, INFERENCE, *IMAGE_TABLES[:2]),
     "numpy": (STEPS, COMPILED, EPOCHS, INFERENCE),
+    "channels": IMAGE_TABLES[:2],
     "sklearn": (STEPS, COMPILED, EPOCHS),
     "onnx": (INFERENCE,),
 }
@@ -239,7 +242,7 @@ def arguments(cases, description, peers):
     return options
 
 
-def main(cases=CASES, description="Time the same work on fastnn and on its peers.", peers=PEERS, more=None):
+def main(cases=CASES, description="Time the same work on fastnn and on its peers.", peers=GENERAL, more=None):
     """Measure and print; `more` is called with the options then."""
     options = arguments(cases, description, peers)
     with ExitStack() as stack:
