@@ -114,7 +114,12 @@ void FNN_NAME(avg_pool_forward)(const real_t *x, real_t *y, const struct fnn_win
     for (size_t unit = begin; unit < end; unit++)
         FOR_WINDOWS(z, out, down, across, {
             vec_t sum = VEC(0);
-            FOR_TAPS(z, at, down, across, { sum += vec_load(x + unit * plane + at); })
+            for (size_t r = down.begin; r < down.end; r++) {
+                vec_t row = VEC(0);
+                for (size_t c = across.begin; c < across.end; c++)
+                    row += vec_load(x + unit * plane + (r * z->width + c) * LANES);
+                sum += row;
+            }
             vec_store(y + unit * y_plane + out * LANES, sum * share_of(z, down, across, pad_counts));
         })
 }
