@@ -300,3 +300,11 @@ def test_a_step_on_another_instruction_set_is_right():
             got = twin.step(x, y)
         close(got, explicit_step(twin.model, twin.criterion, twin.optimizer, x, y))
         twin.compare(ULPS)
+
+
+def test_means_of_large_windows_are_sums_by_rows(isa):
+    """A sum in one go would be off by hundreds of eps."""
+    x = 1 + np.random.default_rng(0).random((2, 1, 400, 300)).astype(np.float32)
+    with backend.use_backend("native"):
+        got = fastnn.compile(nn.AdaptiveAvgPool2d(1))(x)
+    np.testing.assert_allclose(got[:, 0, 0, 0], x.mean((1, 2, 3), np.float64), rtol=16 * np.finfo(np.float32).eps)
