@@ -1,5 +1,5 @@
-# Per channel: scale and shift, batch normalisation. The kernels take (rows, channels) or, in batch normalisation, planes;
-# else (N, C, L) is brought to (N, L, C) and back.
+# Per channel: scale and shift, batch normalisation. The kernels take (rows, channels), those of batch normalisation
+# planes too; for others (N, C, L) is brought to (N, L, C) and back.
 
 cdef ndarray _channels_last(ndarray x):
     """(N, C, L) to (N, L, C)."""

@@ -27,23 +27,23 @@ cdef struct Lanes:
 
 cdef Lanes lanes(int type, size_t rows, size_t channels, size_t size) noexcept nogil:
     """Room for so many planes in lanes; NULL where there is none."""
-    cdef Lanes l
+    cdef Lanes made
     cdef size_t width = fnn_lanes(type)
-    l.rows, l.channels, l.size = rows, channels, size
-    l.blocks = (rows + width - 1) // width
-    l.data = fnn_pool_alloc(l.blocks * channels * (size + 1) * width * (8 if type == FNN_TYPE_F64 else 4))
-    return l
+    made.rows, made.channels, made.size = rows, channels, size
+    made.blocks = (rows + width - 1) // width
+    made.data = fnn_pool_alloc(made.blocks * channels * (size + 1) * width * (8 if type == FNN_TYPE_F64 else 4))
+    return made
 
 
 cdef Lanes filled(int type, const void *x, size_t rows, size_t channels, size_t size) noexcept nogil:
-    cdef Lanes l = lanes(type, rows, channels, size)
-    if l.data is not NULL:
-        fnn_to_lanes(type, x, l.data, rows, channels, size, l.blocks * channels)
-    return l
+    cdef Lanes made = lanes(type, rows, channels, size)
+    if made.data is not NULL:
+        fnn_to_lanes(type, x, made.data, rows, channels, size, made.blocks * channels)
+    return made
 
 
-cdef void emptied(int type, Lanes l, void *y) noexcept nogil:
-    fnn_from_lanes(type, l.data, y, l.rows, l.channels, l.size, l.blocks * l.channels)
+cdef void emptied(int type, Lanes a, void *y) noexcept nogil:
+    fnn_from_lanes(type, a.data, y, a.rows, a.channels, a.size, a.blocks * a.channels)
 
 
 cdef void *packed_weights(int type, const void *w, const fnn_window *z, int back) noexcept nogil:
@@ -76,7 +76,8 @@ cdef int conv_by_strips(int type, const void *x, const void *w, const void *bias
     cdef size_t width = fnn_lanes(type), item = 8 if type == FNN_TYPE_F64 else 4
     cdef size_t strip = (z.out_width + width - 1) // width
     cdef fnn_window s = z[0]
-    s.width, s.pad_left, s.out_width = (strip - 1) * z.stride_across + (z.kernel_width - 1) * z.dilation_across + 1, 0, strip
+    s.width = (strip - 1) * z.stride_across + (z.kernel_width - 1) * z.dilation_across + 1
+    s.pad_left, s.out_width = 0, strip
     cdef void *a = fnn_pool_alloc(rows * z.channels * (s.height * s.width + 1) * width * item)
     cdef void *b = fnn_pool_alloc(rows * z.outputs * (s.out_height * strip + 1) * width * item)
     cdef void *packed = packed_weights(type, w, z, 0)
@@ -129,8 +130,8 @@ def conv_backward_input(grad_output, weight, size, stride, padding, dilation, gr
                                          grad_output=grad_output))
     cdef size_t rows = cnp.PyArray_DIM(dy, 0)
     dx = empty_planes(rows, cnp.PyArray_DIM(w, 1) * groups, size[0], size[1], cnp.PyArray_TYPE(dy))
-    cdef fnn_window z = window_of(dx, size_of_planes(dy), kernel_of(w), stride, padding, dilation, cnp.PyArray_DIM(w, 0),
-                                  groups)
+    cdef fnn_window z = window_of(dx, size_of_planes(dy), kernel_of(w), stride, padding, dilation,
+                                  cnp.PyArray_DIM(w, 0), groups)
     cdef int type = type_of(dy)
     cdef bint done = True
     cdef Lanes a, b
@@ -162,8 +163,8 @@ def conv_backward_params(input, grad_output, grad_weight, grad_bias, stride, pad
     cdef ndarray x, dy, dw, db
     dw, x, db, dy = map(plain, checks.conv("Conv2d", None, stride, padding, dilation, groups, weight=grad_weight,
                                            input=input, bias=grad_bias, grad_output=grad_output))
-    cdef fnn_window z = window_of(x, size_of_planes(dy), kernel_of(dw), stride, padding, dilation, cnp.PyArray_DIM(dw, 0),
-                                  groups)
+    cdef fnn_window z = window_of(x, size_of_planes(dy), kernel_of(dw), stride, padding, dilation,
+                                  cnp.PyArray_DIM(dw, 0), groups)
     cdef size_t rows = cnp.PyArray_DIM(x, 0), outs = z.outputs // z.groups
     cdef int type = type_of(x)
     cdef bint done = True
