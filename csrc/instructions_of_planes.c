@@ -138,10 +138,11 @@ void fnn_run_conv_backward_params(struct member *m, instruction i)
         void *g = i->v[2] ? at(m, i, 2, 0) : m->scratch;
         fnn_conv_backward_weight_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), g, z, blocks(m), i->n[2] != 0, begin,
                                       end);
-        /* Unit by unit: the last vector of a range may round otherwise, and who takes which units must change no bit. */
+        /* Unit by unit: the last vector of a range may round otherwise, and who takes which must change no bit. */
         for (size_t unit = begin; !i->v[2] && unit < end; unit++) {
             const size_t o = unit % units * FNN_CONV_OUTPUTS, left = outs - o, base = unit / units * outs + o;
-            const size_t first = base * each, last = (base + (left < FNN_CONV_OUTPUTS ? left : FNN_CONV_OUTPUTS)) * each;
+            const size_t count = left < FNN_CONV_OUTPUTS ? left : FNN_CONV_OUTPUTS;
+            const size_t first = base * each, last = (base + count) * each;
             fnn_update(m, i->n[1], (char *)g + first * m->size, first, last);
         }
     }
@@ -152,7 +153,8 @@ void fnn_run_plane_sums(struct member *m, instruction i)
 {
     const size_t channels = (size_t)i->n[0];
     FOR_SHARE(chunks(channels, FNN_CONV_OUTPUTS), 1)
-    for (size_t first = begin * FNN_CONV_OUTPUTS, last; first < channels && first < end * FNN_CONV_OUTPUTS; first = last) {
+    for (size_t first = begin * FNN_CONV_OUTPUTS, last; first < channels && first < end * FNN_CONV_OUTPUTS;
+         first = last) {
         char *g = i->v[1] ? at(m, i, 1, 0) : m->scratch;
         last = first + FNN_CONV_OUTPUTS < channels ? first + FNN_CONV_OUTPUTS : channels;
         if (!i->n[3])

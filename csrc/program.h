@@ -1,7 +1,7 @@
 /* A network's training step or its inference as a list of instructions over one table of pointers.
  *
- * An instruction names its operands by their places in the table; place 0 is NULL. Who makes the list (src/fastnn/program)
- * knows the shapes of everything but the number of rows of a batch, which may differ from run to run.
+ * An instruction names its operands by their places in the table; place 0 is NULL. Who makes the list, program/ in
+ * Python, knows the shapes of everything but the number of rows of a batch, which may differ from run to run.
  */
 #ifndef FNN_PROGRAM_H
 #define FNN_PROGRAM_H

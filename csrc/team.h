@@ -89,8 +89,8 @@ static inline size_t chunks(size_t elements, size_t chunk) { return (elements + 
 /* The optimiser's work on elements [begin, end) of a parameter, whose gradients are g. */
 void fnn_update(const struct member *m, int64_t index, const void *g, size_t begin, size_t end);
 
-/* Running statistics of channels [begin, end), towards those of a batch of `count` values a channel; operands 4 to 7 of a
- * batch normalisation. */
+/* Running statistics of channels [begin, end), towards those of a batch of `count` values a channel: operands 4 to 7
+ * of a batch normalisation. */
 void fnn_track(const struct member *m, instruction i, double count, size_t begin, size_t end);
 
 /* All instructions of the program, this member's share of each. */

@@ -42,7 +42,9 @@ static void find_moments(const real_t *x, const struct fnn_planes *p, size_t c, 
     const acc_t count = elements(p);
     acc_t sum = 0, squares = 0;
     vec_t part = {0};
-    FOR_PLANES(p, c, at, n, open, (sum += vec_sum(part), part = VEC(0)), { part += taken(open, vec_get(x + at, n, 0)); })
+    FOR_PLANES(p, c, at, n, open, (sum += vec_sum(part), part = VEC(0)), {
+        part += taken(open, vec_get(x + at, n, 0));
+    })
     *mean = sum / count;
     const vec_t centre = VEC(*mean);
     FOR_PLANES(p, c, at, n, open, (squares += vec_sum(part), part = VEC(0)), {
@@ -53,14 +55,16 @@ static void find_moments(const real_t *x, const struct fnn_planes *p, size_t c, 
 }
 
 /* y = (x - mean) scale + shift. */
-static void normalise(const real_t *x, real_t *y, const struct fnn_planes *p, size_t c, acc_t mean, acc_t scale, real_t shift)
+static void normalise(const real_t *x, real_t *y, const struct fnn_planes *p, size_t c, acc_t mean, acc_t scale,
+                      real_t shift)
 {
     const vec_t centre = VEC(mean), factor = VEC(scale), b = VEC(shift);
     FOR_PLANES(p, c, at, n, open, , { vec_put(y + at, (vec_get(x + at, n, 0) - centre) * factor + b, n); })
 }
 
-void FNN_NAME(batch_norm_planes)(const real_t *x, const real_t *w, const real_t *b, real_t *y, real_t *mean, real_t *var,
-                                 const struct fnn_planes *p, int given, double eps, size_t begin, size_t end)
+void FNN_NAME(batch_norm_planes)(const real_t *x, const real_t *w, const real_t *b, real_t *y, real_t *mean,
+                                 real_t *var, const struct fnn_planes *p, int given, double eps, size_t begin,
+                                 size_t end)
 {
     for (size_t c = begin; c < end; c++) {
         acc_t m = 0, v = 0;
@@ -76,7 +80,8 @@ void FNN_NAME(batch_norm_planes)(const real_t *x, const real_t *w, const real_t 
     }
 }
 
-/* By the batch: dx = w inv (dy - mean(dy) - xhat mean(dy xhat)), xhat = (x - mean) inv; by given statistics dx = w inv dy. */
+/* By the batch: dx = w inv (dy - mean(dy) - xhat mean(dy xhat)), xhat = (x - mean) inv; by given statistics
+ * dx = w inv dy. */
 void FNN_NAME(batch_norm_planes_backward)(const real_t *x, const real_t *mean, const real_t *var, const real_t *w,
                                           const real_t *dy, real_t *dx, real_t *dw, real_t *db,
                                           const struct fnn_planes *p, double eps, size_t begin, size_t end)

@@ -17,8 +17,8 @@ enum { TALL = 6, SHORT = 2, WIDE = 4, LONG = 3, ALONE = 8, XS = 3 };
 #endif
 enum { DYS = FNN_CONV_OUTPUTS, MOST = 24 };
 
-/* Which taps of one axis reach a position of the output, and what they read: tap first + t step reads base + t move, for
- * t < count. */
+/* Which taps of one axis reach a position of the output, and what they read: tap first + t step reads base + t move,
+ * for t < count. */
 struct taps {
     size_t first, step, count;
     ptrdiff_t base, move;
@@ -115,14 +115,16 @@ INLINE void tile(const struct work *k, const size_t outs, const size_t at, const
         for (size_t d = 0; d < down.count; d++) {
             const ptrdiff_t line = down.base + (ptrdiff_t)d * down.move;
             const real_t *row = k->x + (c * p->plane + (size_t)line * p->width) * LANES;
-            const real_t *weights = k->w + (c * p->kernel + (down.first + d * down.step) * p->kernel_width + across.first) * outs;
+            const size_t tap = c * p->kernel + (down.first + d * down.step) * p->kernel_width + across.first;
+            const real_t *weights = k->w + tap * outs;
             ptrdiff_t from = across.base;
             for (size_t t = 0; t < across.count; t++, from += across.move, weights += across.step * outs) {
                 vec_t xs[MOST];
 #pragma GCC unroll 24
                 for (size_t a = 0; a < at; a++) {
                     const ptrdiff_t place = from + (ptrdiff_t)(a * p->pitch);
-                    xs[a] = vec_load(clipped && (place < 0 || place >= (ptrdiff_t)p->width) ? nothing : row + place * LANES);
+                    const int outside = clipped && (place < 0 || place >= (ptrdiff_t)p->width);
+                    xs[a] = vec_load(outside ? nothing : row + place * LANES);
                 }
 #pragma GCC unroll 24
                 for (size_t i = 0; i < outs * at; i++)
@@ -148,14 +150,18 @@ static const struct {
     size_t most; /* positions */
     void (*whole)(const struct work *), (*edge)(const struct work *), (*one)(const struct work *);
 } tiles[] = {
-    {SHORT, tall_whole, tall_edge, tall_one}, {LONG, wide_whole, wide_edge, wide_one}, {ALONE, alone_whole, alone_edge, alone_one}};
+    {SHORT, tall_whole, tall_edge, tall_one},
+    {LONG, wide_whole, wide_edge, wide_one},
+    {ALONE, alone_whole, alone_edge, alone_one},
+};
 
 /* All outputs of a group at `at` positions. */
 static void outputs(struct work k, size_t at, const real_t *packed)
 {
     const struct pass *p = k.p;
     const ptrdiff_t all = (ptrdiff_t)(k.across.count - 1) * k.across.move, first = k.across.base, last = first + all;
-    const ptrdiff_t low = first < last ? first : last, high = (first < last ? last : first) + (ptrdiff_t)((at - 1) * p->pitch);
+    const ptrdiff_t span = (ptrdiff_t)((at - 1) * p->pitch);
+    const ptrdiff_t low = first < last ? first : last, high = (first < last ? last : first) + span;
     const int inside = low >= 0 && high < (ptrdiff_t)p->width, kind = p->tile == TALL ? 0 : p->tile == WIDE ? 1 : 2;
     const real_t *bias = k.bias;
     real_t *y = k.y;
@@ -169,8 +175,8 @@ static void outputs(struct work k, size_t at, const real_t *packed)
 }
 
 /* Units: lines of the output of all blocks. */
-static void run(const real_t *x, const real_t *packed, const real_t *bias, real_t *y, const struct fnn_window *z, int back,
-                int relu, size_t begin, size_t end)
+static void run(const real_t *x, const real_t *packed, const real_t *bias, real_t *y, const struct fnn_window *z,
+                int back, int relu, size_t begin, size_t end)
 {
     const struct pass p = pass_of(z, back);
     const size_t lines = back ? z->height : z->out_height, phases = p.y_pitch;
@@ -186,7 +192,8 @@ static void run(const real_t *x, const real_t *packed, const real_t *bias, real_
             for (size_t j = 0, at; j < positions; j += at) {
                 const size_t column = phase + j * phases;
                 at = positions - j < most ? 1 : most;
-                k.across = (back ? taps_back : taps_of)(column, z->kernel_width, z->stride_across, z->dilation_across, z->pad_left);
+                k.across = (back ? taps_back : taps_of)(column, z->kernel_width, z->stride_across, z->dilation_across,
+                                                        z->pad_left);
                 for (size_t g = 0; g < z->groups; g++) {
                     k.x = x + (block * z->groups + g) * p.ins * p.plane * LANES;
                     k.y = y + ((block * z->groups + g) * p.outs * p.y_plane + line * p.out_width + column) * LANES;
@@ -198,7 +205,8 @@ static void run(const real_t *x, const real_t *packed, const real_t *bias, real_
     }
 }
 
-void FNN_NAME(conv_pack)(const real_t *w, real_t *packed, const struct fnn_window *z, int back, size_t begin, size_t end)
+void FNN_NAME(conv_pack)(const real_t *w, real_t *packed, const struct fnn_window *z, int back, size_t begin,
+                         size_t end)
 {
     const struct pass p = pass_of(z, back);
     const size_t step = back ? p.kernel : p.ins * p.kernel; /* of w from an output of the pass to the next */
@@ -336,7 +344,9 @@ void FNN_NAME(conv_backward_weight)(const real_t *x, const real_t *dy, real_t *d
                     (cs > 1 ? whole_slopes : single_slopes)[taps](&k, total);
                     for (size_t o = 0; o < k.outs; o++)
                         for (size_t i = 0; i < cs * taps; i++) {
-                            real_t *to = dw + (((g * outs + o0 + o) * ins + c + i / taps) * z->kernel_height + k.row) * z->kernel_width + tap + i % taps;
+                            const size_t plane = (g * outs + o0 + o) * ins + c + i / taps;
+                            const size_t row = plane * z->kernel_height + k.row;
+                            real_t *to = dw + row * z->kernel_width + tap + i % taps;
                             *to = R((accumulate ? *to : 0) + total[o * cs * taps + i]);
                         }
                 }

@@ -25,7 +25,8 @@ void FNN_NAME(to_lanes)(const real_t *x, real_t *y, size_t rows, size_t channels
     }
 }
 
-void FNN_NAME(from_lanes)(const real_t *x, real_t *y, size_t rows, size_t channels, size_t size, size_t begin, size_t end)
+void FNN_NAME(from_lanes)(const real_t *x, real_t *y, size_t rows, size_t channels, size_t size, size_t begin,
+                          size_t end)
 {
     for (size_t unit = begin; unit < end; unit++) {
         const size_t first = unit / channels * LANES, count = rows - first < LANES ? rows - first : LANES;
@@ -59,7 +60,8 @@ void FNN_NAME(to_strips)(const real_t *x, real_t *y, const struct fnn_window *z,
 }
 
 /* The other way for outputs: x in strips of `strip` columns, y (rows, outputs, out_height, out_width); units: lines. */
-void FNN_NAME(from_strips)(const real_t *x, real_t *y, const struct fnn_window *z, size_t strip, size_t begin, size_t end)
+void FNN_NAME(from_strips)(const real_t *x, real_t *y, const struct fnn_window *z, size_t strip, size_t begin,
+                           size_t end)
 {
     const size_t plane = fnn_plane(z->out_height, strip);
     for (size_t unit = begin; unit < end; unit++) {

@@ -13,7 +13,8 @@ struct span {
     size_t begin, end;
 };
 
-static struct span span_of(size_t at, size_t size, size_t out, size_t kernel, size_t stride, size_t dilation, size_t pad)
+static struct span span_of(size_t at, size_t size, size_t out, size_t kernel, size_t stride, size_t dilation,
+                           size_t pad)
 {
     if (kernel == 0)
         return (struct span){at * size / out, ((at + 1) * size + out - 1) / out};
@@ -56,7 +57,8 @@ INLINE vec_t larger(vec_t x, vec_t most) { return vec_select((x > most) | (x != 
 
 void FNN_NAME(max_pool_forward)(const real_t *x, real_t *y, const struct fnn_window *z, size_t begin, size_t end)
 {
-    const size_t plane = fnn_plane(z->height, z->width) * LANES, y_plane = fnn_plane(z->out_height, z->out_width) * LANES;
+    const size_t plane = fnn_plane(z->height, z->width) * LANES;
+    const size_t y_plane = fnn_plane(z->out_height, z->out_width) * LANES;
     for (size_t unit = begin; unit < end; unit++) {
         const real_t *from = x + unit * plane;
         FOR_WINDOWS(z, out, down, across, {
@@ -76,10 +78,11 @@ static int tiled(const struct fnn_window *z)
 }
 
 /* To the first of the largest elements. */
-void FNN_NAME(max_pool_backward)(const real_t *x, const real_t *dy, real_t *dx, const struct fnn_window *z, size_t begin,
-                                 size_t end)
+void FNN_NAME(max_pool_backward)(const real_t *x, const real_t *dy, real_t *dx, const struct fnn_window *z,
+                                 size_t begin, size_t end)
 {
-    const size_t plane = fnn_plane(z->height, z->width) * LANES, y_plane = fnn_plane(z->out_height, z->out_width) * LANES;
+    const size_t plane = fnn_plane(z->height, z->width) * LANES;
+    const size_t y_plane = fnn_plane(z->out_height, z->out_width) * LANES;
     const int alone = tiled(z);
     for (size_t unit = begin; unit < end; unit++) {
         const real_t *from = x + unit * plane;
@@ -110,7 +113,8 @@ static real_t share_of(const struct fnn_window *z, struct span down, struct span
 void FNN_NAME(avg_pool_forward)(const real_t *x, real_t *y, const struct fnn_window *z, int pad_counts, size_t begin,
                                 size_t end)
 {
-    const size_t plane = fnn_plane(z->height, z->width) * LANES, y_plane = fnn_plane(z->out_height, z->out_width) * LANES;
+    const size_t plane = fnn_plane(z->height, z->width) * LANES;
+    const size_t y_plane = fnn_plane(z->out_height, z->out_width) * LANES;
     for (size_t unit = begin; unit < end; unit++)
         FOR_WINDOWS(z, out, down, across, {
             vec_t sum = VEC(0);
@@ -127,7 +131,8 @@ void FNN_NAME(avg_pool_forward)(const real_t *x, real_t *y, const struct fnn_win
 void FNN_NAME(avg_pool_backward)(const real_t *dy, real_t *dx, const struct fnn_window *z, int pad_counts, size_t begin,
                                  size_t end)
 {
-    const size_t plane = fnn_plane(z->height, z->width) * LANES, y_plane = fnn_plane(z->out_height, z->out_width) * LANES;
+    const size_t plane = fnn_plane(z->height, z->width) * LANES;
+    const size_t y_plane = fnn_plane(z->out_height, z->out_width) * LANES;
     for (size_t unit = begin; unit < end; unit++) {
         real_t *to = dx + unit * plane;
         memset(to, 0, plane * sizeof *to);
