@@ -135,8 +135,6 @@ LAYERS = [
     Layer("Identity()", ANY),
     Layer("Flatten()", ((4, 7), (3, 2, 4))),
     Layer("Flatten(0, -2)", ((3, 2, 4),)),
-    Layer("Unflatten(1, (2, 3))", ((4, 6), (3, 6, 2))),
-    Layer("Unflatten(-1, (1, -1, 2))", ((4, 6), (3, 2, 4))),
     Layer("ReLU()", ANY, kinks=(0,)),
     Layer("LeakyReLU()", ANY, kinks=(0,)),
     Layer("LeakyReLU(0.3)", ANY, kinks=(0,)),
@@ -163,6 +161,13 @@ LAYERS = [
     Layer("BatchNorm1d(5, track_running_stats=False)", PER_CHANNEL),
     Layer("ChannelwiseScale(5)", PER_CHANNEL, torch=False),
     Layer("ChannelwiseScale(5, bias=False)", PER_CHANNEL, torch=False),
+    Layer("Dropout(0.3)", ANY),
+    Layer("Sequential()", ((4, 7),)),
+    Layer("Sequential(Linear(7, 5), Tanh(), Linear(5, 3), LogSoftmax(-1))", ((4, 7),)),
+    Layer("Sequential(Sequential(Linear(7, 6), BatchNorm1d(6)), GELU(), Sequential(Dropout(0.25), Linear(6, 2)))",
+          ((8, 7),)),
+    Layer("Unflatten(1, (2, 3))", ((4, 6), (3, 6, 2))),
+    Layer("Unflatten(-1, (1, -1, 2))", ((4, 6), (3, 2, 4))),
     Layer("BatchNorm2d(4)", IMAGES),
     Layer("BatchNorm2d(4, eps=0.125, momentum=None)", IMAGES),
     Layer("BatchNorm2d(4, momentum=0.3, affine=False)", IMAGES),
@@ -206,7 +211,6 @@ LAYERS = [
     Layer("Upsample(size=(14, 18))", ((2, 4, 7, 6),)),
     Layer("Embedding(7, 3)", ((4, 5), (6,)), indices=7),
     Layer("Embedding(7, 3, padding_idx=-7)", ((4, 5),), indices=7),
-    Layer("Dropout(0.3)", ANY),
     Layer("Dropout2d(0.3)", IMAGES),
     Layer("Residual()", ((4, 7),), torch=False),
     Layer("Residual(Linear(7, 5), Tanh(), Linear(5, 7))", ((4, 7),), torch=False),
@@ -218,10 +222,6 @@ LAYERS = [
     Layer("Add(Identity(), Identity(), Tanh())", ANY, torch=False),
     Layer("Residual(Add(Identity(), Linear(7, 7)), Concat(Tanh(), Residual(Linear(7, 4), shortcut=Linear(7, 4))), "
           "Linear(11, 7))", ((8, 7),), torch=False),
-    Layer("Sequential()", ((4, 7),)),
-    Layer("Sequential(Linear(7, 5), Tanh(), Linear(5, 3), LogSoftmax(-1))", ((4, 7),)),
-    Layer("Sequential(Sequential(Linear(7, 6), BatchNorm1d(6)), GELU(), Sequential(Dropout(0.25), Linear(6, 2)))",
-          ((8, 7),)),
 ]  # fmt: skip
 
 CRITERIONS = [

@@ -70,13 +70,13 @@ def flowers(path, rows=60, header="width,length,kind\n", seed=0, target=True):
     return path
 
 
-def images(folder, prefix, rows, seed=0, flipped=0):
+def images(folder, prefix, rows, seed=0, flipped=0, size=(2, 4)):
     """A pair of IDX files: bright on the left half or on the right one; the last labels may be wrong."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, rows).astype(np.uint8)
-    X = rng.integers(0, 100, (rows, 2, 4)).astype(np.uint8)
-    X[labels == 1, :, :2] += 150
-    X[labels == 0, :, 2:] += 150
+    X, half = rng.integers(0, 100, (rows, *size)).astype(np.uint8), size[1] // 2
+    X[labels == 1, :, :half] += 150
+    X[labels == 0, :, half:] += 150
     labels[rows - flipped :] ^= 1
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, f"{prefix}-images-idx3-ubyte"), "wb") as file:

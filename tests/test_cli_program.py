@@ -73,7 +73,7 @@ def test_examples_run(works, monkeypatch, line):
     for sign, package in (("--plot", "matplotlib"), (".onnx", "onnx"), (".pt", "torch")):
         if sign in line:
             pytest.importorskip(package)
-    images("mnist", "t10k", 60)
+    images("mnist", "t10k", 60, size=(8, 8))
     for name in ("houses.csv", "new-houses.csv", "houses-2026.csv"):
         write(name, REGRESSION)
     quick = ["--epochs", "1", "--quiet"]

@@ -26,7 +26,9 @@ LEVELS = """
     nn.* optim.* data.*
     nn optim data
     program.recorder program.explicit program.freezing
+    program.layouts
     program.branching
+    program.planes
     program.tape
     program.build
     program.step program.inference
