@@ -44,39 +44,73 @@ void fnn_run_from_lanes(struct member *m, instruction i)
                             first * channels, last * channels);
 }
 
-/* The weights as the kernels take them, in memory of the pool. */
+/* The weights as the kernels take them, at the beginning of the member's scratch. */
 static void *packed(const struct member *m, const struct fnn_window *z, const void *w, int back)
 {
-    const size_t outs = (back ? z->channels : z->outputs) / z->groups, ins = back ? z->outputs : z->channels;
-    void *made = fnn_pool_alloc((outs + FNN_CONV_TILE) * ins * z->kernel_height * z->kernel_width * m->size);
-    fnn_conv_pack(m->type, w, made, z, back, 0, z->groups);
-    return made;
+    fnn_conv_pack(m->type, w, m->scratch, z, back, 0, z->groups);
+    return m->scratch;
 }
 
 /* ---- few rows, which are not in lanes ---- */
+
+/* The columns of each row of a convolution cut into strips, every row a block: the window of a strip, and the elements
+ * of a row. */
+struct strips {
+    struct fnn_window window;
+    size_t x, y;
+};
+
+static struct strips strips_of(int type, const struct fnn_window *z)
+{
+    const size_t lanes = fnn_lanes(type), strip = (z->out_width + lanes - 1) / lanes;
+    struct strips s = {*z, 0, 0};
+    s.window.width = (strip - 1) * z->stride_across + (z->kernel_width - 1) * z->dilation_across + 1;
+    s.window.pad_left = 0;
+    s.window.out_width = strip;
+    s.x = z->channels * fnn_plane(z->height, s.window.width) * lanes;
+    s.y = z->outputs * fnn_plane(z->out_height, strip) * lanes;
+    return s;
+}
+
+/* So many planes of this size in lanes, every one a row of one channel. */
+static size_t single_planes(int type, size_t planes, size_t size)
+{
+    const size_t lanes = fnn_lanes(type);
+    return fnn_whole_lines((planes + lanes - 1) / lanes * (size + 1) * lanes);
+}
+
+size_t fnn_scratch_of_planes(const struct fnn_program *p, instruction i, size_t rows)
+{
+    const size_t size = p->type == FNN_TYPE_F64 ? 8 : 4;
+    if (i->kind == FNN_RUN_conv_forward || i->kind == FNN_RUN_conv_backward_input)
+        return fnn_conv_packed_size(&p->windows[i->n[0]], i->kind == FNN_RUN_conv_backward_input) * size;
+    if (i->kind == FNN_RUN_conv_rows) {
+        const struct fnn_window *z = &p->windows[i->n[0]];
+        const struct strips s = strips_of(p->type, z);
+        return (fnn_conv_packed_size(z, 0) + fnn_whole_lines(rows * s.x) + rows * s.y) * size;
+    }
+    if (i->kind == FNN_RUN_pool_rows) {
+        const struct fnn_window *z = &p->windows[i->n[0]];
+        return (single_planes(p->type, rows * z->channels, z->height * z->width) +
+                single_planes(p->type, rows * z->channels, z->out_height * z->out_width)) * size;
+    }
+    return 0;
+}
 
 /* x, w, b, y; window, whether y is max(0, convolution): the columns of each row in strips, every row a block. */
 void fnn_run_conv_rows(struct member *m, instruction i)
 {
     const struct fnn_window *z = &m->program->windows[i->n[0]];
-    const size_t lanes = fnn_lanes(m->type), strip = (z->out_width + lanes - 1) / lanes;
-    struct fnn_window s = *z;
-    s.width = (strip - 1) * z->stride_across + (z->kernel_width - 1) * z->dilation_across + 1;
-    s.pad_left = 0;
-    s.out_width = strip;
+    const struct strips s = strips_of(m->type, z);
     FOR_SHARE(m->rows, ROW_STEP) {
-        const size_t rows = end - begin;
-        char *w = packed(m, z, at(m, i, 1, 0), 0);
-        char *x = fnn_pool_alloc(rows * z->channels * fnn_plane(s.height, s.width) * lanes * m->size);
-        char *y = fnn_pool_alloc(rows * z->outputs * fnn_plane(s.out_height, strip) * lanes * m->size);
-        fnn_to_strips_part(m->type, at(m, i, 0, begin * z->channels * z->height * z->width), x, z, strip, s.width, 0,
-                           rows * z->channels * z->height);
-        fnn_conv_forward_part(m->type, x, w, at(m, i, 2, 0), y, &s, i->n[1] != 0, 0, rows * z->out_height);
+        const size_t rows = end - begin, strip = s.window.out_width;
+        char *w = packed(m, z, at(m, i, 1, 0), 0), *x = w + fnn_conv_packed_size(z, 0) * m->size;
+        char *y = x + fnn_whole_lines(rows * s.x) * m->size;
+        fnn_to_strips_part(m->type, at(m, i, 0, begin * z->channels * z->height * z->width), x, z, strip,
+                           s.window.width, 0, rows * z->channels * z->height);
+        fnn_conv_forward_part(m->type, x, w, at(m, i, 2, 0), y, &s.window, i->n[1] != 0, 0, rows * z->out_height);
         fnn_from_strips_part(m->type, y, at(m, i, 3, begin * z->outputs * z->out_height * z->out_width), z, strip, 0,
                              rows * z->outputs * z->out_height);
-        fnn_pool_free(w);
-        fnn_pool_free(x);
-        fnn_pool_free(y);
     }
 }
 
@@ -89,16 +123,13 @@ void fnn_run_pool_rows(struct member *m, instruction i)
     z.channels = z.outputs = 1;
     FOR_SHARE(m->rows, ROW_STEP) {
         const size_t planes = (end - begin) * channels, count = (planes + lanes - 1) / lanes;
-        char *x = fnn_pool_alloc(count * (size + 1) * lanes * m->size);
-        char *y = fnn_pool_alloc(count * (out + 1) * lanes * m->size);
+        char *x = m->scratch, *y = x + single_planes(m->type, planes, size) * m->size;
         fnn_to_lanes_part(m->type, at(m, i, 0, begin * channels * size), x, planes, 1, size, 0, count);
         if (i->n[2])
             fnn_avg_pool_forward_part(m->type, x, y, &z, i->n[1] != 0, 0, count);
         else
             fnn_max_pool_forward_part(m->type, x, y, &z, 0, count);
         fnn_from_lanes_part(m->type, y, at(m, i, 1, begin * channels * out), planes, 1, out, 0, count);
-        fnn_pool_free(x);
-        fnn_pool_free(y);
     }
 }
 
@@ -112,7 +143,6 @@ void fnn_run_conv_forward(struct member *m, instruction i)
         void *w = packed(m, z, at(m, i, 1, 0), 0);
         fnn_conv_forward_part(m->type, at(m, i, 0, 0), w, at(m, i, 2, 0), at(m, i, 3, 0), z, i->n[1] != 0,
                               first * z->out_height, last * z->out_height);
-        fnn_pool_free(w);
     }
 }
 
@@ -124,7 +154,6 @@ void fnn_run_conv_backward_input(struct member *m, instruction i)
         void *w = packed(m, z, at(m, i, 1, 0), 1);
         fnn_conv_backward_input_part(m->type, at(m, i, 0, 0), w, at(m, i, 2, 0), z, first * z->height,
                                      last * z->height);
-        fnn_pool_free(w);
     }
 }
 

@@ -149,19 +149,36 @@ static void end_step(struct team *t)
         p->parameters[i].first = 0;
 }
 
-static struct member member_of(struct team *t, int me, int members)
+/* A thread's room: a table of places, which an inference needs, then what an instruction takes. */
+enum { LINE = 64 };
+static size_t whole_lines(size_t bytes) { return (bytes + LINE - 1) / LINE * LINE; }
+static size_t table_size(const struct fnn_program *p) { return whole_lines(p->places * sizeof(void *)); }
+
+size_t fnn_room(const struct fnn_program *p, size_t rows)
 {
-    const size_t size = t->program->type == FNN_TYPE_F64 ? 8 : 4;
-    return (struct member){t, t->program, t->values, me, members, t->program->type, t->rows, size, NULL, NULL};
+    size_t most = p->scratch;
+    for (size_t i = 0; i < p->count; i++) {
+        const size_t needed = fnn_scratch_of_planes(p, &p->code[i], rows);
+        most = needed > most ? needed : most;
+    }
+    return table_size(p) + whole_lines(most);
+}
+
+/* The member of a team that has room `room`. */
+static struct member member_of(struct team *t, int me, int members, int room)
+{
+    const struct fnn_program *p = t->program;
+    char *scratch = p->rooms + (size_t)room * p->room + table_size(p);
+    return (struct member){t, p, t->values, me, members, p->type, t->rows, p->type == FNN_TYPE_F64 ? 8 : 4, NULL,
+                           scratch};
 }
 
 static void train(struct team *t, int me, int members, int64_t deadline)
 {
-    struct member m = member_of(t, me, members);
+    struct member m = member_of(t, me, members, me);
     const struct fnn_batches *b = t->batches;
     if (me > 0)
         fnn_leave(t->processor);
-    m.scratch = fnn_pool_alloc(t->program->scratch > FNN_GEMM_SPACE ? t->program->scratch : FNN_GEMM_SPACE);
     const unsigned long before = fnn_flush();
     do {
         if (me == 0)
@@ -177,7 +194,6 @@ static void train(struct team *t, int me, int members, int64_t deadline)
         meet(&m);
     } while (!t->stop);
     fnn_unflush(before);
-    fnn_pool_free(m.scratch);
     fnn_pool_free(m.space);
 }
 
@@ -191,7 +207,8 @@ static const double TEAM_SLICE = 5e-3;
 void fnn_train(struct fnn_program *p, struct fnn_batches *b, double seconds)
 {
     const size_t rows = b->batch < b->rows ? b->batch : b->rows;
-    const int wanted = fnn_team_size(rows / ROW_STEP, p->ns * (double)rows / WORTH);
+    const int worth = fnn_team_size(rows / ROW_STEP, p->ns * (double)rows / WORTH);
+    const int wanted = worth < p->members ? worth : p->members;
     struct team t = {.program = p, .batches = b, .values = p->values};
     const int one = b->steps - b->done == 1;
     if (wanted > 1 && seconds > TEAM_SLICE)
@@ -208,14 +225,14 @@ static void infer(struct team t, int me, const char *x, size_t x_row, char *y, s
                   size_t end)
 {
     const struct fnn_program *p = t.program;
-    void **own = me ? fnn_pool_alloc(p->places * sizeof *own) : p->values;
+    void **own = me ? (void **)(p->rooms + (size_t)me * p->room) : p->values;
     if (me) {
         memcpy(own, p->values, p->places * sizeof *own);
         for (size_t i = FNN_PLACES; i < FNN_PLACES + p->arena_places; i++)
             own[i] = (char *)own[i] + (size_t)me * p->arena_size;
     }
     t.values = own;
-    struct member m = member_of(&t, 0, 1);
+    struct member m = member_of(&t, 0, 1, me);
     for (size_t row = begin; row < end; row += block) {
         own[FNN_PLACE_INPUT] = (char *)x + row * x_row;
         own[FNN_PLACE_OUTPUT] = y + row * y_row;
@@ -223,8 +240,6 @@ static void infer(struct team t, int me, const char *x, size_t x_row, char *y, s
         fnn_run_instructions(&m);
     }
     fnn_pool_free(m.space);
-    if (me)
-        fnn_pool_free(own);
 }
 
 void fnn_infer(const struct fnn_program *p, const char *x, size_t x_row, char *y, size_t y_row, size_t rows,

@@ -72,6 +72,9 @@ struct fnn_program {
     void **values; /* the table: what a run fills in, then `arena_places` in the arena, then arrays of the model */
     size_t places, arena_places, arena_size; /* size: bytes of the arena of one thread of an inference */
     size_t scratch; /* bytes that an instruction may need for gradients */
+    char *rooms;    /* of `members` threads, each of `room` bytes: what they need for themselves */
+    size_t room;
+    int members;
     struct fnn_parameter *parameters;
     size_t parameter_count;
     struct fnn_optimizer optimizer;
@@ -100,11 +103,14 @@ struct fnn_batches {
     int counting;          /* whether these are asked for */
 };
 
+/* Bytes that a thread needs for itself beside the arena, for so many rows at most. */
+size_t fnn_room(const struct fnn_program *p, size_t rows);
+
 /* Training steps from b->done on, until all are done or about `seconds` are over, one at least. */
 void fnn_train(struct fnn_program *p, struct fnn_batches *b, double seconds);
 
 /* Rows of x through a program without a loss, to y, in blocks of at most `block` rows. Each of at most `threads`
- * threads has an arena of its own, the next after the one that the table points to. */
+ * threads has an arena of its own, the next after the one that the table points to, and a room. */
 void fnn_infer(const struct fnn_program *p, const char *x, size_t x_row, char *y, size_t y_row, size_t rows,
                size_t block, int threads);
 

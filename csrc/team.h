@@ -81,6 +81,9 @@ static inline void *at(const struct member *m, instruction i, int operand, size_
 
 static inline size_t chunks(size_t elements, size_t chunk) { return (elements + chunk - 1) / chunk; }
 
+/* Bytes of scratch that an instruction on planes takes from a member that has so many rows. */
+size_t fnn_scratch_of_planes(const struct fnn_program *p, instruction i, size_t rows);
+
 /* What each instruction does, a member's share of it: instructions.c, instructions_of_planes.c. */
 #define INSTRUCTION(name, split) void fnn_run_##name(struct member *m, instruction i);
 #include "program.def"

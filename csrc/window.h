@@ -25,11 +25,22 @@ struct fnn_window {
 /* Positions from the start of one plane in lanes to the next. */
 static inline size_t fnn_plane(size_t height, size_t width) { return height * width + 1; }
 
+/* So many elements or some more, which fill whole lines of the cache. */
+static inline size_t fnn_whole_lines(size_t elements) { return (elements + 15) / 16 * 16; }
+
 /* The planes of the channels of a batch: plane k of channel c begins at element k step + c channel and has `size` of
  * them. In lanes, the last plane of a channel has rows in `tail` lanes alone, if that is not 0. */
 struct fnn_planes {
     size_t count, size, step, channel, tail;
 };
+
+/* Elements of the weights as conv_pack lays them out for the way forward or back, and some more: outputs of a group are
+ * filled up to whole tiles, and what comes behind begins at a whole line of the cache. */
+static inline size_t fnn_conv_packed_size(const struct fnn_window *z, int back)
+{
+    const size_t outs = (back ? z->channels : z->outputs) / z->groups, ins = back ? z->outputs : z->channels;
+    return fnn_whole_lines((outs + FNN_CONV_TILE) * ins * z->kernel_height * z->kernel_width);
+}
 
 /* About the nanoseconds of a line of `width` positions of a convolution, of a block of rows on one thread. */
 static inline double fnn_line_ns(const struct fnn_window *z, size_t width)

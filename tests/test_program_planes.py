@@ -1,6 +1,8 @@
 """`fastnn.compile` against the explicit loop for networks of images: any geometry, branches, few rows and many."""
 
 import copy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -308,3 +310,36 @@ def test_means_of_large_windows_are_sums_by_rows(isa):
     with backend.use_backend("native"):
         got = fastnn.compile(nn.AdaptiveAvgPool2d(1))(x)
     np.testing.assert_allclose(got[:, 0, 0, 0], x.mean((1, 2, 3), np.float64), rtol=16 * np.finfo(np.float32).eps)
+
+
+SCARCE = """
+import copy, resource, sys
+import numpy as np
+import fastnn
+from fastnn import nn, optim
+
+model = nn.Sequential(nn.Conv2d(1, 256, 3, padding=1, rng=0), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+optimizer = optim.Adam(model)
+step, infer = fastnn.compile(model, nn.CrossEntropyLoss(), optimizer), fastnn.compile(model)
+before, small, large = model.state_dict(), np.ones((2, 1, 8, 8), np.float32), np.ones((32, 1, 256, 256), np.float32)
+if sys.argv[1] == "warm":
+    infer(small)
+used = 4096 * int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20), -1))
+for call in (lambda: step(large, np.zeros(32, int)), lambda: step.epoch(large, np.zeros(32, int), 16),
+             lambda: infer(large), lambda: infer(large[:1].repeat(4, 2).repeat(4, 3))):
+    try:
+        call()
+    except MemoryError:
+        continue
+    sys.exit("there was enough memory")
+assert not optimizer.state and all(np.array_equal(model.state_dict()[name], before[name]) for name in before)
+np.testing.assert_allclose(infer(small), copy.deepcopy(model).eval().forward(small), rtol=1e-4, atol=1e-5)
+step(small, np.zeros(2, int))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
+@pytest.mark.parametrize("start", ["warm", "cold"])
+def test_too_little_memory_is_an_error_and_leaves_everything_as_it_was(start):
+    subprocess.run([sys.executable, "-c", SCARCE, start], check=True, timeout=120)

@@ -9,9 +9,11 @@ cdef extern from "window.h" nogil:
 
     struct fnn_planes:
         size_t count, size, step, channel, tail
+    size_t fnn_conv_packed_size(const fnn_window *z, int back)
 
 cdef extern from "fnn.h" nogil:
-    enum: FNN_TYPE_F32, FNN_TYPE_F64, FNN_SUM_CHUNK, FNN_DROPOUT_CHUNK, FNN_UNARY_COUNT, FNN_LOSS_COUNT
+    enum: FNN_TYPE_F32, FNN_TYPE_F64, FNN_SUM_CHUNK, FNN_DROPOUT_CHUNK, FNN_GEMM_SPACE, FNN_UNARY_COUNT
+    enum: FNN_LOSS_COUNT
     const char *fnn_unary_names[]
     const char *fnn_loss_names[]
     int fnn_unary_at_output(int kind, double a, double b)
@@ -164,6 +166,9 @@ cdef extern from "program.h" nogil:
         fnn_instruction *code
         void **values
         size_t places, arena_places, arena_size, scratch
+        char *rooms
+        size_t room
+        int members
         fnn_parameter *parameters
         size_t parameter_count
         fnn_optimizer optimizer
@@ -188,6 +193,7 @@ cdef extern from "program.h" nogil:
         int64_t hits, counted
         int counting
 
+    size_t fnn_room(const fnn_program *p, size_t rows)
     void fnn_train(fnn_program *p, fnn_batches *b, double seconds)
     void fnn_infer(const fnn_program *p, const char *x, size_t x_row, char *y, size_t y_row, size_t rows, size_t block,
                    int threads)

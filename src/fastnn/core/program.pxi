@@ -45,7 +45,7 @@ cdef class Program:
     cdef list arena  # (bytes a row, bytes besides) of each place in the arena
     cdef list arrays  # of the model, whose places come after the arena's
     cdef ndarray memory
-    cdef size_t capacity, copies  # rows that the arena has room for, and for how many threads
+    cdef size_t capacity, arenas  # rows that an arena and a room have place for, and how many arenas there are
     cdef list watched  # (dictionary, key, value)
     cdef list lists  # (list, its items as a tuple)
     cdef list converted  # (array, its copy in another dtype)
@@ -163,6 +163,7 @@ cdef class Program:
         self.states, self.masks, self.counters = states, masks, counters
         self.scalars, self.rescale = watched_scalars, rescale
         p.optimizer.kind = OPTIMIZERS[kind]
+        p.scratch = max(p.scratch, <size_t>FNN_GEMM_SPACE)
         self._set_scalars(scalars, penalty)
         p.criterion.reduction, p.criterion.classes, p.criterion.rows = REDUCTION_KINDS[reduction], classes, rows
         p.criterion.weighted = weighted
@@ -273,15 +274,19 @@ cdef class Program:
         self._set_scalars(scalars, penalty)
         return True
 
-    cdef int _reserve(self, size_t rows, size_t threads) except -1:
-        """Room for so many rows in the arena, once for each thread."""
+    cdef size_t _threads(self, size_t rows):
+        """At most so many threads are worth waking for so many rows."""
+        return <size_t>min(<double>fnn_num_threads(), max(1.0, <double>rows * self.program.ns / NS_PER_THREAD))
+
+    cdef int _reserve(self, size_t rows, size_t arenas, size_t members) except -1:
+        """Memory for so many rows: arenas, and a room for each member of a team."""
         cdef fnn_program *p = &self.program
         cdef size_t offset = 0, i
         cdef char *start
         cdef cnp.npy_intp bytes
-        if rows <= self.capacity and threads <= self.copies:
+        if rows <= self.capacity and arenas <= self.arenas and members <= <size_t>p.members:
             return 0
-        rows, threads = max(rows, self.capacity), max(threads, self.copies)
+        rows, arenas, members = max(rows, self.capacity), max(arenas, self.arenas), max(members, <size_t>p.members)
         if self.lanes:
             rows = (rows + 15) // 16 * 16  # whole blocks of lanes, of any instruction set
         offsets = []
@@ -289,15 +294,17 @@ cdef class Program:
             offsets.append(offset)
             offset += (per_row * rows + fixed + ALIGNED - 1) // ALIGNED * ALIGNED + STAGGER
         p.arena_size = (offset + 4095) // 4096 * 4096
-        bytes = p.arena_size * threads + ALIGNED
+        p.room = fnn_room(p, rows)
+        bytes = p.arena_size * arenas + p.room * members + ALIGNED
         self.memory = None
-        self.capacity = self.copies = 0
+        self.capacity = self.arenas = p.members = 0
         self.memory = empty(1, &bytes, cnp.NPY_UINT8, bytes)
         start = <char *>cnp.PyArray_DATA(self.memory)
         start += (ALIGNED - <size_t>start % ALIGNED) % ALIGNED
         for i in range(p.arena_places):
             p.values[FNN_PLACES + i] = start + <size_t>offsets[i]
-        self.capacity, self.copies = rows, threads
+        p.rooms = start + p.arena_size * arenas
+        self.capacity, self.arenas, p.members = rows, arenas, <int>members
         return 0
 
     cdef bint _rows_fit(self, object x, tuple shape) except -1:
@@ -368,7 +375,7 @@ cdef class Program:
         try:
             if not self._same() or not self._scalars_same() or not self._apart(x):
                 return None
-            self._reserve(rows, 1)
+            self._reserve(rows, 1, self._threads(rows))
             self._begin()
             b.x, b.y = <const char *>cnp.PyArray_DATA(<ndarray>x), <const char *>cnp.PyArray_DATA(<ndarray>y)
             b.x_row = b.y_row = b.done = 0
@@ -395,7 +402,7 @@ cdef class Program:
         """
         cdef fnn_batches b
         cdef ndarray losses, penalties = None
-        cdef size_t before
+        cdef size_t before, most
         if not self._rows_fit(x, self.shape):
             return None
         cdef cnp.npy_intp rows = cnp.PyArray_DIM(<ndarray>x, 0)
@@ -415,7 +422,7 @@ cdef class Program:
         try:
             if not self._same() or not self._scalars_same() or not self._apart(x):
                 return None
-            self._reserve(batch if batch < <size_t>rows else rows, 1)
+            most = min(batch, <size_t>rows)
             self._begin()
             b.steps = (rows + batch - 1) // batch
             losses = np.empty(b.steps)
@@ -437,6 +444,7 @@ cdef class Program:
             b.counting = self.program.hits != 0
             while b.done < b.steps:
                 before = b.done
+                self._reserve(most, 1, self._threads(most))  # again where a step taken in between found none
                 with nogil:
                     fnn_train(&self.program, &b, SLICE)
                 self._end()
@@ -468,7 +476,7 @@ cdef class Program:
         if not self._rows_fit(x, self.shape) or ndim > 32:
             return None
         cdef cnp.npy_intp rows = cnp.PyArray_DIM(<ndarray>x, 0)
-        cdef int threads = 1
+        cdef size_t threads = 1
         if rows < self.least_rows or (self.most_rows and rows > self.most_rows):
             return None
         if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
@@ -479,8 +487,8 @@ cdef class Program:
             if block == 0:
                 block = rows
             else:
-                threads = <int>min(fnn_num_threads(), max(1.0, rows * self.program.ns / NS_PER_THREAD))
-            self._reserve(block if block < <size_t>rows else rows, threads)
+                threads = self._threads(rows)
+            self._reserve(min(block, <size_t>rows), threads, threads)
             for source, copy in self.converted:
                 copy[...] = source
             dims[0] = rows
@@ -489,7 +497,7 @@ cdef class Program:
             y = empty(ndim, dims, cnp.PyArray_TYPE(<ndarray>x), rows * self.y_row)
             with nogil:
                 fnn_infer(&self.program, <const char *>cnp.PyArray_DATA(<ndarray>x), self.x_row,
-                          <char *>cnp.PyArray_DATA(y), self.y_row, rows, block, threads)
+                          <char *>cnp.PyArray_DATA(y), self.y_row, rows, block, <int>threads)
         finally:
             PyThread_release_lock(self.lock)
         return y

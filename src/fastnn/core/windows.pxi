@@ -47,9 +47,7 @@ cdef void emptied(int type, Lanes a, void *y) noexcept nogil:
 
 
 cdef void *packed_weights(int type, const void *w, const fnn_window *z, int back) noexcept nogil:
-    cdef size_t outs = (z.channels if back else z.outputs) // z.groups, ins = (z.outputs if back else z.channels)
-    cdef void *packed = fnn_pool_alloc((outs + FNN_CONV_TILE) * ins * z.kernel_height * z.kernel_width
-                                       * (8 if type == FNN_TYPE_F64 else 4))
+    cdef void *packed = fnn_pool_alloc(fnn_conv_packed_size(z, back) * (8 if type == FNN_TYPE_F64 else 4))
     if packed is not NULL:
         fnn_conv_pack(type, w, packed, z, back, 0, z.groups)
     return packed

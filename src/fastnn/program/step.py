@@ -185,14 +185,23 @@ class Step:
             before = dict(self.optimizer.state)
             try:
                 program = training_program(*self._parts, x, y.dtype.kind == "f", weights is not None)
+                result = run(program, x, y, weights)
             except Unsuited:
                 return None
-            result = run(program, x, y, weights)
+            except Exception:
+                self._take_back(before)
+                raise
             if result is not None:
                 return self._chosen(program, result)
-            self.optimizer.state.clear()  # nothing was done: new states would no longer count as new
-            self.optimizer.state.update(before)
+            self._take_back(before)
             return None
+
+    def _take_back(self, before: dict[int, Any]) -> None:
+        """The optimiser's states as they were, unless steps were done: new ones would no longer count as new."""
+        now = self.optimizer.state
+        if all(state["step"] == before.get(number, {"step": 0})["step"] for number, state in now.items()):
+            now.clear()
+            now.update(before)
 
     def _chosen(self, program: Any, result: Any) -> Any:
         """Keep the program in front of the others."""
