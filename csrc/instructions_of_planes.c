@@ -87,7 +87,7 @@ size_t fnn_scratch_of_planes(const struct fnn_program *p, instruction i, size_t 
     if (i->kind == FNN_RUN_conv_rows) {
         const struct fnn_window *z = &p->windows[i->n[0]];
         const struct strips s = strips_of(p->type, z);
-        return (fnn_conv_packed_size(z, 0) + fnn_whole_lines(rows * s.x) + rows * s.y) * size;
+        return (fnn_conv_packed_size(&s.window, 0) + fnn_whole_lines(rows * s.x) + rows * s.y) * size;
     }
     if (i->kind == FNN_RUN_pool_rows) {
         const struct fnn_window *z = &p->windows[i->n[0]];
@@ -104,7 +104,7 @@ void fnn_run_conv_rows(struct member *m, instruction i)
     const struct strips s = strips_of(m->type, z);
     FOR_SHARE(m->rows, ROW_STEP) {
         const size_t rows = end - begin, strip = s.window.out_width;
-        char *w = packed(m, z, at(m, i, 1, 0), 0), *x = w + fnn_conv_packed_size(z, 0) * m->size;
+        char *w = packed(m, &s.window, at(m, i, 1, 0), 0), *x = w + fnn_conv_packed_size(&s.window, 0) * m->size;
         char *y = x + fnn_whole_lines(rows * s.x) * m->size;
         fnn_to_strips_part(m->type, at(m, i, 0, begin * z->channels * z->height * z->width), x, z, strip,
                            s.window.width, 0, rows * z->channels * z->height);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 enum { FNN_CONV_OUTPUTS = 4, FNN_CONV_TILE = 8 }; /* that conv_backward_weight takes together; at most, in a tile */
+enum { FNN_WINOGRAD = 8 };                         /* channels and outputs from which it is worth while */
 
 struct fnn_window {
     size_t channels, height, width;           /* of the input */
@@ -34,12 +35,24 @@ struct fnn_planes {
     size_t count, size, step, channel, tail;
 };
 
+/* Whether a convolution goes by Winograd's filtering (winograd.h): taps that allow it, and enough channels and positions
+ * in whole patches that it is faster. */
+static inline int fnn_winograd(const struct fnn_window *z)
+{
+    const size_t even = (z->out_height + z->out_height % 2) * (z->out_width + z->out_width % 2);
+    return z->kernel_height == 3 && z->kernel_width == 3 && z->stride_down == 1 && z->stride_across == 1 &&
+           z->dilation_down == 1 && z->dilation_across == 1 && z->pad_top < 3 && z->pad_left < 3 &&
+           z->channels / z->groups >= FNN_WINOGRAD && z->outputs / z->groups >= FNN_WINOGRAD &&
+           z->height > 3 && z->width > 3 && z->out_height > 3 && z->out_width > 1 && 5 * even <= 8 * z->out_height * z->out_width;
+}
+
 /* Elements of the weights as conv_pack lays them out for the way forward or back, and some more: outputs of a group are
  * filled up to whole tiles, and what comes behind begins at a whole line of the cache. */
 static inline size_t fnn_conv_packed_size(const struct fnn_window *z, int back)
 {
     const size_t outs = (back ? z->channels : z->outputs) / z->groups, ins = back ? z->outputs : z->channels;
-    return fnn_whole_lines((outs + FNN_CONV_TILE) * ins * z->kernel_height * z->kernel_width);
+    const size_t taps = z->kernel_height * z->kernel_width + (fnn_winograd(z) ? 16 : 0);
+    return fnn_whole_lines((outs + FNN_CONV_TILE) * ins * taps);
 }
 
 /* About the nanoseconds of a line of `width` positions of a convolution, of a block of rows on one thread. */

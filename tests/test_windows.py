@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from support import same_bits
+from support import DTYPES, same_bits
 
 import fastnn
-from fastnn import nn
+from fastnn import nn, reference
 
 EXACT = {"rtol": 1e-9, "atol": 1e-11}
 
@@ -192,6 +192,36 @@ def test_nan_stays_in_the_windows_that_have_it():
         np.testing.assert_array_equal(np.isnan(layer.forward(x))[0, 0], [[True, False], [False, False]])
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("rows", [1, 19])
+def test_convolutions_keep_what_is_not_finite(special, dtype, rows):
+    """In each place what the definition gives, also where 3 x 3 taps go by patches of 4 x 4 positions."""
+    rng, names = np.random.default_rng(0), ("stride", "padding", "dilation", "groups")
+    geometry = dict(zip(names, ((1, 1), ((1, 1), (1, 1)), (1, 1), 1), strict=True))
+    layer = nn.Conv2d(9, 10, 3, padding=1, rng=0).astype(dtype)
+    x, dy = (rng.standard_normal((rows, channels, 9, 12)).astype(dtype) for channels in (9, 10))
+    for place in ((-1, 2, 0, 0), (-1, 3, 4, 5), (0, 1, 8, 11)):
+        x[place] = special
+    y = layer.forward(x)
+    same_where_not_finite(y, reference.conv_forward(x, layer.weight, layer.bias, **geometry))
+    finite = np.where(np.isfinite(x), x, 1)
+    dy[-1, 4, 3, 2] = special
+    for input in (x, finite):
+        layer.zero_grad()
+        dx = layer.backward(input, dy)
+        expected = np.zeros_like(layer.weight), np.zeros_like(layer.bias)
+        reference.conv_backward_params(input, dy, *expected, **geometry)
+        same_where_not_finite(dx, reference.conv_backward_input(dy, layer.weight, (9, 12), **geometry))
+        for grad, twin in zip(layer.grad_parameters(), expected, strict=True):
+            same_where_not_finite(grad, twin)
+
+
+def same_where_not_finite(got, expected):
+    assert 0 < np.isfinite(expected).sum() < expected.size
+    np.testing.assert_array_equal(np.where(np.isfinite(got), 0, got), np.where(np.isfinite(expected), 0, expected))
+
+
 # ---------------------------------------------------------------------------------------------------------------
 # Shapes and arguments
 # ---------------------------------------------------------------------------------------------------------------
@@ -290,6 +320,7 @@ def test_padded_rows_are_zero_at_first_and_get_no_gradient():
 )
 def test_initial_weights_have_the_spread_of_pytorch(torch, call, fan_in):
     ours, again = (eval(call + ", rng=0)", vars(nn)) for _ in range(2))
+    torch.manual_seed(0)
     theirs = eval(call + ")", vars(torch.nn))
     for name in ("weight", "bias"):
         a, b = getattr(ours, name), getattr(theirs, name).detach().numpy()

@@ -1,12 +1,13 @@
 /* Convolutions of planes in lanes (window.h): outputs, gradients by the input, gradients by the weight and the bias.
  *
  * A tile of outputs x positions stays in registers while all channels and taps pass; a tap is a vector of rows times a
- * weight. Gradients by the input are the same loop with the roles of the channels exchanged and other taps.
+ * weight. Gradients by the input are the same loop with the roles of the channels exchanged and other taps. Convolutions
+ * of 3 x 3 taps that move by 1 mostly go by Winograd's filtering instead, winograd.h.
  * Precision: sums over channels and taps in real_t, in one order; sums over positions in real_t, over at most SUM_BLOCK
- * of them, then in acc_t.
+ * of them or a line, then in acc_t.
  */
-#include "kernel.h"
-#include "window.h"
+#include "fnn.h"
+#include "winograd.h"
 
 /* Tiles fill 24 of 32 registers, or 12 of 16: TALL outputs x SHORT positions, WIDE x LONG, 1 x ALONE. Gradients by the
  * weight: DYS outputs x XS channels or taps. */
@@ -87,6 +88,12 @@ static struct pass pass_of(const struct fnn_window *z, int back)
         p = (struct pass){outs, ins, z->out_height, z->out_width, out_plane, plane, z->width, z->kernel_width,
                           p.kernel, 1, z->stride_across, outputs_at_once(ins)};
     return p;
+}
+
+/* Packed weights of a group. */
+static size_t tiles_of(const struct pass *p)
+{
+    return (p->outs + p->tile - 1) / p->tile * p->tile * p->ins * p->kernel;
 }
 
 /* What one tile computes: from the group's planes x, by packed weights w of its outputs, the first `count` of which
@@ -175,13 +182,13 @@ static void outputs(struct work k, size_t at, const real_t *packed)
 }
 
 /* Units: lines of the output of all blocks. */
-static void run(const real_t *x, const real_t *packed, const real_t *bias, real_t *y, const struct fnn_window *z,
-                int back, int relu, size_t begin, size_t end)
+static void by_definition(const real_t *x, const real_t *packed, const real_t *bias, real_t *y,
+                          const struct fnn_window *z, int back, int relu, size_t begin, size_t end)
 {
     const struct pass p = pass_of(z, back);
     const size_t lines = back ? z->height : z->out_height, phases = p.y_pitch;
     const size_t most = tiles[p.tile == TALL ? 0 : p.tile == WIDE ? 1 : 2].most;
-    const size_t group = (p.outs + p.tile - 1) / p.tile * p.tile * p.ins * p.kernel; /* of packed weights */
+    const size_t group = tiles_of(&p);
     for (size_t unit = begin; unit < end; unit++) {
         const size_t block = unit / lines, line = unit % lines;
         struct work k = {.p = &p, .relu = relu};
@@ -205,19 +212,52 @@ static void run(const real_t *x, const real_t *packed, const real_t *bias, real_
     }
 }
 
+/* The lines of each block by Winograd, where it is possible and the outputs are finite; the others by definition. */
+static void run(const real_t *x, const real_t *packed, const real_t *bias, real_t *y, const struct fnn_window *z,
+                int back, int relu, size_t begin, size_t end)
+{
+    const struct pass p = pass_of(z, back);
+    const size_t lines = back ? z->height : z->out_height, group = tiles_of(&p);
+    const size_t taps = winograd_taps(p.ins, p.outs);
+    real_t *space = fnn_winograd(z) ? fnn_pool_alloc(winograd_space(z) * sizeof *space) : NULL;
+    for (size_t unit = begin, next; unit < end; unit = next) {
+        const size_t block = unit / lines, start = block * lines;
+        next = space ? start + lines : end;
+        if (next > end)
+            next = end;
+        int done = space != NULL;
+        for (size_t g = 0; done && g < z->groups; g++) {
+            const size_t first = block * z->groups + g;
+            const struct filter f = {
+                .from = {p.height, p.width, p.plane, back ? 2 - (ptrdiff_t)z->pad_top : (ptrdiff_t)z->pad_top,
+                         back ? 2 - (ptrdiff_t)z->pad_left : (ptrdiff_t)z->pad_left},
+                .x = x + first * p.ins * p.plane * LANES, .y = y + first * p.outs * p.y_plane * LANES,
+                .u = packed + z->groups * group + g * taps, .bias = bias ? bias + g * p.outs : NULL, .space = space,
+                .ins = p.ins, .outs = p.outs, .y_plane = p.y_plane, .y_width = p.out_width,
+                .first = unit - start, .last = next - start, .relu = relu};
+            done = winograd_outputs(&f);
+        }
+        if (!done)
+            by_definition(x, packed, bias, y, z, back, relu, unit, next);
+    }
+    fnn_pool_free(space);
+}
+
 void FNN_NAME(conv_pack)(const real_t *w, real_t *packed, const struct fnn_window *z, int back, size_t begin,
                          size_t end)
 {
     const struct pass p = pass_of(z, back);
-    const size_t step = back ? p.kernel : p.ins * p.kernel; /* of w from an output of the pass to the next */
+    const size_t in_step = back ? p.outs * p.kernel : p.kernel, out_step = back ? p.kernel : p.ins * p.kernel;
     for (size_t g = begin; g < end; g++)
         for (size_t o0 = 0; o0 < p.outs; o0 += p.tile)
             for (size_t c = 0; c < p.ins; c++)
                 for (size_t q = 0; q < p.kernel; q++) {
-                    const real_t *from = w + g * p.outs * p.ins * p.kernel + (back ? c * p.outs : c) * p.kernel + q;
+                    const real_t *from = w + g * p.outs * p.ins * p.kernel + c * in_step + q;
                     for (size_t o = o0; o < o0 + p.tile; o++)
-                        *packed++ = o < p.outs ? from[o * step] : 0;
+                        *packed++ = o < p.outs ? from[o * out_step] : 0;
                 }
+    for (size_t g = begin; fnn_winograd(z) && g < end; g++, packed += winograd_taps(p.ins, p.outs))
+        winograd_pack(w + g * p.outs * p.ins * p.kernel, packed, p.ins, p.outs, in_step, out_step, back);
 }
 
 void FNN_NAME(conv_forward)(const real_t *x, const real_t *packed, const real_t *bias, real_t *y,
@@ -317,42 +357,85 @@ static void (*const single_slopes[])(const struct slope *, acc_t *) = {NULL, slo
 #endif
 };
 
+/* One unit, DYS outputs of a group, by its channels [c0, c1). */
+static void slopes_of_unit(const real_t *x, const real_t *dy, real_t *dw, const struct fnn_window *z, size_t blocks,
+                           int accumulate, size_t unit, size_t c0, size_t c1)
+{
+    const size_t ins = z->channels / z->groups, outs = z->outputs / z->groups, units = (outs + DYS - 1) / DYS;
+    const size_t g = unit / units, o0 = unit % units * DYS;
+    struct slope k = {.z = z, .blocks = blocks, .plane = fnn_plane(z->height, z->width),
+                      .out_plane = fnn_plane(z->out_height, z->out_width), .outs = outs - o0 < DYS ? outs - o0 : DYS};
+    k.x_block = z->channels * k.plane * LANES;
+    k.y_block = z->outputs * k.out_plane * LANES;
+    k.dy = dy + (g * outs + o0) * k.out_plane * LANES;
+    for (size_t taps, tap = 0; tap < z->kernel_width; tap += taps) {
+        taps = z->kernel_width - tap < XS ? z->kernel_width - tap : XS;
+        const size_t reach = (tap + taps - 1) * z->dilation_across, start = tap * z->dilation_across;
+        k.tap = tap;
+        k.ja = start < z->pad_left ? (z->pad_left - start + z->stride_across - 1) / z->stride_across : 0;
+        k.jb = z->width + z->pad_left > reach ? (z->width + z->pad_left - reach - 1) / z->stride_across + 1 : 0;
+        for (size_t c = c0, cs; c < c1; c += cs) {
+            cs = c1 - c < channels_at_once(taps) ? 1 : channels_at_once(taps);
+            k.x = x + (g * ins + c) * k.plane * LANES;
+            for (k.row = 0; k.row < z->kernel_height; k.row++) {
+                acc_t total[DYS * XS] = {0};
+                (cs > 1 ? whole_slopes : single_slopes)[taps](&k, total);
+                for (size_t o = 0; o < k.outs; o++)
+                    for (size_t i = 0; i < cs * taps; i++) {
+                        const size_t plane = (g * outs + o0 + o) * ins + c + i / taps;
+                        const size_t row = plane * z->kernel_height + k.row;
+                        real_t *to = dw + row * z->kernel_width + tap + i % taps;
+                        *to = R((accumulate ? *to : 0) + total[o * cs * taps + i]);
+                    }
+            }
+        }
+    }
+}
+
+/* Units [unit, end) of one group: by Winograd, where that gives finite numbers. */
+static void slopes_by_winograd(const real_t *x, const real_t *dy, real_t *dw, const struct fnn_window *z, size_t blocks,
+                               int accumulate, size_t unit, size_t end, real_t *space)
+{
+    const size_t ins = z->channels / z->groups, outs = z->outputs / z->groups, units = (outs + DYS - 1) / DYS;
+    const size_t g = unit / units, o0 = unit % units * DYS, left = outs - o0, all = (end - unit) * DYS;
+    const size_t parts = (ins + GROUP - 1) / GROUP, part = (ins + parts * AT - 1) / (parts * AT) * AT;
+    const size_t plane = fnn_plane(z->height, z->width), out_plane = fnn_plane(z->out_height, z->out_width);
+    struct taps_gradient k = {
+        .x = {z->height, z->width, plane, (ptrdiff_t)z->pad_top, (ptrdiff_t)z->pad_left},
+        .dy = {z->out_height, z->out_width, out_plane, 0, 0}, .from_dy = dy + (g * outs + o0) * out_plane * LANES,
+        .x_block = z->channels * plane * LANES, .y_block = z->outputs * out_plane * LANES,
+        .outs = left < all ? left : all, .blocks = blocks, .down = (z->out_height + 1) / 2,
+        .across = (z->out_width + 1) / 2};
+    share_space(&k, space);
+    for (size_t c0 = 0; c0 < ins; c0 += part) {
+        k.ins = ins - c0 < part ? ins - c0 : part;
+        k.from_x = x + (g * ins + c0) * plane * LANES;
+        if (winograd_totals(&k))
+            for (size_t o = 0; o < k.outs; o++)
+                for (size_t c = 0; c < k.ins; c++)
+                    winograd_taps_of(&k, o, c, dw + ((g * outs + o0 + o) * ins + c0 + c) * 9, accumulate);
+        else
+            for (size_t u = unit; u < end; u++)
+                slopes_of_unit(x, dy, dw, z, blocks, accumulate, u, c0, c0 + k.ins);
+    }
+}
+
 /* Units: DYS outputs of a group. */
 void FNN_NAME(conv_backward_weight)(const real_t *x, const real_t *dy, real_t *dw, const struct fnn_window *z,
                                     size_t blocks, int accumulate, size_t begin, size_t end)
 {
-    const size_t ins = z->channels / z->groups, outs = z->outputs / z->groups, units = (outs + DYS - 1) / DYS;
-    struct slope k = {.z = z, .blocks = blocks, .plane = fnn_plane(z->height, z->width),
-                      .out_plane = fnn_plane(z->out_height, z->out_width)};
-    k.x_block = z->channels * k.plane * LANES;
-    k.y_block = z->outputs * k.out_plane * LANES;
-    for (size_t unit = begin; unit < end; unit++) {
-        const size_t g = unit / units, o0 = unit % units * DYS;
-        k.outs = outs - o0 < DYS ? outs - o0 : DYS;
-        k.dy = dy + (g * outs + o0) * k.out_plane * LANES;
-        for (size_t taps, tap = 0; tap < z->kernel_width; tap += taps) {
-            taps = z->kernel_width - tap < XS ? z->kernel_width - tap : XS;
-            const size_t reach = (tap + taps - 1) * z->dilation_across, start = tap * z->dilation_across;
-            k.tap = tap;
-            k.ja = start < z->pad_left ? (z->pad_left - start + z->stride_across - 1) / z->stride_across : 0;
-            k.jb = z->width + z->pad_left > reach ? (z->width + z->pad_left - reach - 1) / z->stride_across + 1 : 0;
-            for (size_t c = 0, cs; c < ins; c += cs) {
-                cs = ins - c < channels_at_once(taps) ? 1 : channels_at_once(taps);
-                k.x = x + (g * ins + c) * k.plane * LANES;
-                for (k.row = 0; k.row < z->kernel_height; k.row++) {
-                    acc_t total[DYS * XS] = {0};
-                    (cs > 1 ? whole_slopes : single_slopes)[taps](&k, total);
-                    for (size_t o = 0; o < k.outs; o++)
-                        for (size_t i = 0; i < cs * taps; i++) {
-                            const size_t plane = (g * outs + o0 + o) * ins + c + i / taps;
-                            const size_t row = plane * z->kernel_height + k.row;
-                            real_t *to = dw + row * z->kernel_width + tap + i % taps;
-                            *to = R((accumulate ? *to : 0) + total[o * cs * taps + i]);
-                        }
-                }
-            }
-        }
+    const size_t units = (z->outputs / z->groups + DYS - 1) / DYS, most = GROUP / DYS;
+    real_t *space = fnn_winograd(z) ? fnn_pool_alloc(winograd_gradient_space()) : NULL;
+    for (size_t unit = begin, next; unit < end; unit = next) {
+        next = (unit / units + 1) * units; /* the end of the group */
+        next = next < end ? next : end;
+        next = next < unit + most ? next : unit + most;
+        if (space)
+            slopes_by_winograd(x, dy, dw, z, blocks, accumulate, unit, next, space);
+        for (size_t u = unit; !space && u < next; u++)
+            slopes_of_unit(x, dy, dw, z, blocks, accumulate, u, 0, z->channels / z->groups);
     }
+    fnn_pool_free(space);
 }
 
 void FNN_NAME(plane_sums)(const real_t *dy, real_t *db, size_t blocks, size_t channels, size_t size, size_t begin,

@@ -78,7 +78,7 @@ cdef int conv_by_strips(int type, const void *x, const void *w, const void *bias
     s.pad_left, s.out_width = 0, strip
     cdef void *a = fnn_pool_alloc(rows * z.channels * (s.height * s.width + 1) * width * item)
     cdef void *b = fnn_pool_alloc(rows * z.outputs * (s.out_height * strip + 1) * width * item)
-    cdef void *packed = packed_weights(type, w, z, 0)
+    cdef void *packed = packed_weights(type, w, &s, 0)
     cdef bint done = a is not NULL and b is not NULL and packed is not NULL
     if done:
         fnn_to_strips(type, x, a, z, strip, s.width, rows * z.channels * z.height)
