@@ -146,14 +146,14 @@ void fnn_run_conv_forward(struct member *m, instruction i)
     }
 }
 
-/* dy, w, dx; window. */
+/* dy, w, b, dx; window, whether dx is max(0, what comes back): a transposed convolution has a bias and a rectifier. */
 void fnn_run_conv_backward_input(struct member *m, instruction i)
 {
     const struct fnn_window *z = &m->program->windows[i->n[0]];
     FOR_BLOCKS_OF_ROWS(first, last) {
         void *w = packed(m, z, at(m, i, 1, 0), 1);
-        fnn_conv_backward_input_part(m->type, at(m, i, 0, 0), w, at(m, i, 2, 0), z, first * z->height,
-                                     last * z->height);
+        fnn_conv_backward_input_part(m->type, at(m, i, 0, 0), w, at(m, i, 2, 0), at(m, i, 3, 0), z, i->n[1] != 0,
+                                     first * z->height, last * z->height);
     }
 }
 

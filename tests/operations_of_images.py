@@ -61,7 +61,8 @@ def convolution(rng, dtype, rows, cols, *, variant, names):
     rows = min(rows, MOST_IMAGES)
     counts = checks.window_counts("Conv2d", images[1:], weight[2:], stride, padding, dilation)
     shapes = {"input": (rows, *images), "weight": weight, "grad_output": (rows, weight[0], *counts)}
-    shapes |= {"bias": weight[:1], "grad_weight": weight, "grad_bias": weight[:1]}
+    outs = images[0] if "size" in names else weight[0]
+    shapes |= {"bias": (outs,), "grad_weight": weight, "grad_bias": weight[:1]}
     made = {name: normal(rng, dtype, *shapes[name]) for name in names if name in shapes}
     made |= {"size": images[1:]} if "size" in names else {}
     made |= {name: None for name in names if name in ("bias", "grad_bias") and variant == "points"}
@@ -91,8 +92,8 @@ for variant in CONVOLUTIONS:
     make = partial(convolution, variant=variant)
     add("conv_forward", partial(make, names=("input", "weight", "bias")), of_sizes("conv_forward"),
         terms(variant, "in kernel"), variant, batched=("input",))  # fmt: skip
-    add("conv_backward_input", partial(make, names=("grad_output", "weight", "size")), of_sizes("conv_backward_input"),
-        terms(variant, "out kernel"), variant, batched=("grad_output",))  # fmt: skip
+    add("conv_backward_input", partial(make, names=("grad_output", "weight", "size", "bias")),
+        of_sizes("conv_backward_input"), terms(variant, "out kernel"), variant, batched=("grad_output",))  # fmt: skip
     add("conv_backward_params", partial(make, names=("input", "grad_output", "grad_weight", "grad_bias")),
         convolution_params_scale, terms(variant, "images windows"), variant, inplace=("grad_weight", "grad_bias"),
         batched=("input", "grad_output"))  # fmt: skip

@@ -266,10 +266,10 @@ void FNN_NAME(conv_forward)(const real_t *x, const real_t *packed, const real_t 
     run(x, packed, bias, y, z, 0, relu, begin, end);
 }
 
-void FNN_NAME(conv_backward_input)(const real_t *dy, const real_t *packed, real_t *dx, const struct fnn_window *z,
-                                   size_t begin, size_t end)
+void FNN_NAME(conv_backward_input)(const real_t *dy, const real_t *packed, const real_t *bias, real_t *dx,
+                                   const struct fnn_window *z, int relu, size_t begin, size_t end)
 {
-    run(dy, packed, NULL, dx, z, 1, 0, begin, end);
+    run(dy, packed, bias, dx, z, 1, relu, begin, end);
 }
 
 /* ---- gradients by the weight ---- */

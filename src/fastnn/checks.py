@@ -168,7 +168,8 @@ def conv(
 ) -> Arrays:
     """weight (out, in / groups, kh, kw), input (N, in, H, W), bias (out,) or None, grad_output, in this order.
 
-    The weight must be given, and either the input or the `size` (H, W) of one; what is not stays None.
+    The weight must be given, and either the input or the `size` (H, W) of one, whose bias is then (in,); what is not
+    stays None.
     """
     arrays = dict(zip(given, floatings(where, ("bias",), **given), strict=True))
     weight: Any = arrays["weight"]
@@ -183,7 +184,7 @@ def conv(
     elif size is not None:
         pair(where, "size", size, 0)
     if bias is not None:
-        shape(where, "bias", bias, (n_out,))
+        shape(where, "bias", bias, (n_out if input is not None else n_in * groups,))
     counts = window_counts(where, size or (0, 0), weight.shape[2:], stride, padding, dilation)
     if grad_output is not None:
         shape(where, "grad_output", grad_output, ("N" if input is None else len(input), n_out, *counts))

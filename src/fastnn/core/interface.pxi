@@ -50,8 +50,8 @@ cdef extern from "fnn.h" nogil:
     void fnn_conv_pack(int type, const void *w, void *packed, const fnn_window *z, int back, size_t begin, size_t end)
     void fnn_conv_forward(int type, const void *x, const void *packed, const void *bias, void *y, const fnn_window *z,
                           int relu, size_t lines)
-    void fnn_conv_backward_input(int type, const void *dy, const void *packed, void *dx, const fnn_window *z,
-                                 size_t lines)
+    void fnn_conv_backward_input(int type, const void *dy, const void *packed, const void *bias, void *dx,
+                                 const fnn_window *z, int relu, size_t lines)
     void fnn_conv_backward_weight(int type, const void *x, const void *dy, void *dw, const fnn_window *z, size_t blocks,
                                   int accumulate, size_t units)
     void fnn_max_pool_forward(int type, const void *x, void *y, const fnn_window *z, size_t planes)

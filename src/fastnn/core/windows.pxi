@@ -122,32 +122,33 @@ def conv_forward(input, weight, bias, stride, padding, dilation, groups):
     return y
 
 
-def conv_backward_input(grad_output, weight, size, stride, padding, dilation, groups):
-    cdef ndarray dy, w, dx
-    w, _, _, dy = map(plain, checks.conv("Conv2d", size, stride, padding, dilation, groups, weight=weight,
-                                         grad_output=grad_output))
+def conv_backward_input(grad_output, weight, size, stride, padding, dilation, groups, bias=None):
+    cdef ndarray dy, w, b, dx
+    w, _, b, dy = map(plain, checks.conv("Conv2d", size, stride, padding, dilation, groups, weight=weight,
+                                         grad_output=grad_output, bias=bias))
     cdef size_t rows = cnp.PyArray_DIM(dy, 0)
     dx = empty_planes(rows, cnp.PyArray_DIM(w, 1) * groups, size[0], size[1], cnp.PyArray_TYPE(dy))
     cdef fnn_window z = window_of(dx, size_of_planes(dy), kernel_of(w), stride, padding, dilation,
                                   cnp.PyArray_DIM(w, 0), groups)
     cdef int type = type_of(dy)
     cdef bint done = True
-    cdef Lanes a, b
+    cdef Lanes outputs, inputs
     cdef void *packed
     cdef void *pdy = data(dy)
     cdef void *pw = data(w)
+    cdef void *pb = data(b)
     cdef void *pdx = data(dx)
     if size_of(dx):
         with nogil:
-            a = filled(type, pdy, rows, z.outputs, z.out_height * z.out_width)
-            b = lanes(type, rows, z.channels, z.height * z.width)
+            outputs = filled(type, pdy, rows, z.outputs, z.out_height * z.out_width)
+            inputs = lanes(type, rows, z.channels, z.height * z.width)
             packed = packed_weights(type, pw, &z, 1)
-            done = a.data is not NULL and b.data is not NULL and packed is not NULL
+            done = outputs.data is not NULL and inputs.data is not NULL and packed is not NULL
             if done:
-                fnn_conv_backward_input(type, a.data, packed, b.data, &z, a.blocks * z.height)
-                emptied(type, b, pdx)
-            fnn_pool_free(a.data)
-            fnn_pool_free(b.data)
+                fnn_conv_backward_input(type, outputs.data, packed, pb, inputs.data, &z, 0, outputs.blocks * z.height)
+                emptied(type, inputs, pdx)
+            fnn_pool_free(outputs.data)
+            fnn_pool_free(inputs.data)
             fnn_pool_free(packed)
     if not done:
         raise MemoryError

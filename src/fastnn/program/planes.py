@@ -27,13 +27,15 @@ class Planes(Branching):
             out = window_counts("compile", size, kernel, stride, padding, dilation)
         except (TypeError, ValueError):
             raise Unsuited from None
-        return self._slides(input, out, outputs, kernel, stride, dilation, (padding[0][0], padding[1][0]), groups)
+        pad = padding[0][0], padding[1][0]
+        window = self._slides((input.shape[0], *size), (outputs, *out), kernel, stride, dilation, pad, groups)
+        return window, (outputs, *out) if len(input.shape) == 3 else (outputs, out[1])
 
-    def _slides(self, input: Value, out: Pair, outputs: int, kernel: Pair, stride: Pair, dilation: Pair, pad: Pair,
-                groups: int) -> tuple[int, tuple[int, ...]]:  # fmt: skip
-        sizes = (input.shape[0], *plane_size(input.shape), outputs, *out, *kernel, *stride, *dilation, *pad, groups)
-        self.windows.append(tuple(map(int, sizes)))
-        return len(self.windows) - 1, (outputs, *out) if len(input.shape) == 3 else (outputs, out[1])
+    def _slides(self, planes: tuple[int, ...], out: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair,
+                pad: Pair, groups: int) -> int:  # fmt: skip
+        """The number of a window over planes (channels, height, width) whose output is `out`."""
+        self.windows.append(tuple(map(int, (*planes, *out, *kernel, *stride, *dilation, *pad, groups))))
+        return len(self.windows) - 1
 
     def convolution(self, input: Value, weight: Any, bias: Any, stride: Pair, padding: tuple[Pair, Pair],
                     dilation: Pair, groups: int) -> Value:  # fmt: skip
@@ -55,7 +57,7 @@ class Planes(Branching):
         def back(dy: Place) -> Place | None:
             dx = self._take(input.size) if input.trained else None
             if dx is not None:
-                self._emit("conv_backward_input", dy, weight, dx, numbers=(window,))
+                self._emit("conv_backward_input", dy, weight, None, dx, numbers=(window, 0))
             self._gradient(weight, "conv_backward_params", (input.place, dy), (window,))
             if bias is not None:
                 self._gradient(bias, "plane_sums", (dy,), (outs, prod(shape[1:])))
@@ -64,6 +66,44 @@ class Planes(Branching):
 
         self._back.append((output.trained, back))
         return output
+
+    def transposed_convolution(self, input: Value, weight: Any, bias: Any, output_padding: Pair, stride: Pair,
+                               padding: tuple[Pair, Pair], dilation: Pair, groups: int) -> Value:  # fmt: skip
+        """The way back of a convolution whose output is the input; the convolution is the way back of this."""
+        if not isinstance(weight, np.ndarray) or weight.ndim != 4 or len(input.shape) != 3 or weight.size == 0:
+            raise Unsuited
+        outs, kernel = weight.shape[1] * groups, weight.shape[2:]
+        if input.shape[0] != weight.shape[0] or weight.shape[0] % groups or 0 in input.shape:
+            raise Unsuited
+        numbers = zip(input.shape[1:], padding, kernel, stride, dilation, output_padding, strict=True)
+        height, width = ((n - 1) * s - sum(p) + d * (k - 1) + more + 1 for n, p, k, s, d, more in numbers)
+        try:
+            fits = window_counts("compile", (height, width), kernel, stride, padding, dilation) == input.shape[1:]
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise Unsuited
+        weight, bias = self.array(weight, weight.shape, self.training), self.array(bias, (outs,), self.training)
+        if not input.lanes:  # few rows too
+            input = self._moved(input, "to_lanes", "from_lanes", True)
+        shape, pad = (outs, height, width), (padding[0][0], padding[1][0])
+        window = self._slides(shape, input.shape, kernel, stride, dilation, pad, groups)
+        output = self._result(input, shape, self._use(weight, bias), lanes=True)
+        self._emit("conv_backward_input", input.place, weight, bias, output.place, numbers=(window, 0))
+        self.ns += weight.size * prod(input.shape[1:]) / MACS_PER_NS * (3 if self.training else 1)
+
+        def back(dy: Place) -> Place | None:
+            dx = self._take(input.size) if input.trained else None
+            if dx is not None:
+                self._emit("conv_forward", dy, weight, None, dx, numbers=(window, 0))
+            self._gradient(weight, "conv_backward_params", (dy, input.place), (window,))
+            if bias is not None:
+                self._gradient(bias, "plane_sums", (dy,), (outs, height * width))
+            self._give_back(dy)
+            return dx
+
+        self._back.append((output.trained, back))
+        return self.in_rows(output) if self.few else output
 
     def _gradient(self, array: Array, name: str, operands: tuple[Place, ...], numbers: tuple[int, ...]) -> None:
         """The gradient by a parameter, used at once or added to others."""
@@ -93,7 +133,8 @@ class Planes(Branching):
         """Means of windows that cover planes in lanes evenly: such a window has a kernel of size 0."""
         if 0 in input.shape:
             raise Unsuited
-        window, shape = self._slides(input, out, input.shape[0], (0, 0), (1, 1), (1, 1), (0, 0), 1)
+        planes, shape = (input.shape[0], *plane_size(input.shape)), (input.shape[0], *out)
+        window = self._slides(planes, shape, (0, 0), (1, 1), (1, 1), (0, 0), 1)
         return self._means(input, shape, (window, 0))
 
     def _means(self, input: Value, shape: tuple[int, ...], numbers: tuple[int, ...]) -> Value:

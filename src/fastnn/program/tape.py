@@ -21,6 +21,7 @@ ROWS = 1 << 40  # stands for the number of rows
 HOOKS = {"forward", "backward", "update_output", "update_grad_input", "acc_grad_params"}
 CHUNK = 4096  # elements of an elementwise loss that are summed together: FNN_SUM_CHUNK
 BLOCK = 1 << 17  # elements of a weight whose gradient is made and used at once; 512 KB in float32
+RECTIFYING = "linear_forward", "conv_forward", "conv_rows", "conv_backward_input"  # or write max(0, y) if asked to
 SHARES = 4  # blocks of a large weight come in multiples, so that a team shares them evenly
 
 
@@ -134,7 +135,7 @@ class Tape(Planes):
     def _rectified(self, input: Value) -> bool:
         """Whether the input comes from a linear map just before, which then does the rectifier's work."""
         before = self.code[-1]
-        if before.name not in ("linear_forward", "conv_forward", "conv_rows") or before.operands[3] is not input.place:
+        if before.name not in RECTIFYING or before.operands[3] is not input.place:
             return False
         self.code[-1] = before._replace(numbers=(*before.numbers[:-1], 1))
         return True

@@ -78,16 +78,18 @@ def conv_backward_input(
     padding: _Padding,
     dilation: _Pair,
     groups: int,
+    bias: np.ndarray | None = None,
 ) -> np.ndarray:
-    """grad_output (N, out, OH, OW), size (H, W) of the input -> (N, in, H, W)."""
-    weight, _, _, grad_output = checks.conv(
-        "Conv2d", size, stride, padding, dilation, groups, weight=weight, grad_output=grad_output
+    """grad_output (N, out, OH, OW), size (H, W) of the input -> (N, in, H, W), + bias (in,)."""
+    weight, _, bias, grad_output = checks.conv(
+        "Conv2d", size, stride, padding, dilation, groups, weight=weight, grad_output=grad_output, bias=bias
     )
     parts = [
         np.tensordot(w, dy, ((0,), (1,)))  # (in / groups, kh, kw, N, OH, OW)
         for w, dy in zip(np.split(weight, groups), np.split(grad_output, groups, 1), strict=True)
     ]
-    return _scattered(np.concatenate(parts).transpose(3, 0, 4, 5, 1, 2), size, stride, padding, dilation)
+    spread = _scattered(np.concatenate(parts).transpose(3, 0, 4, 5, 1, 2), size, stride, padding, dilation)
+    return spread if bias is None else spread + bias[:, None, None]
 
 
 @np.errstate(all="ignore")
