@@ -56,6 +56,15 @@ class Images:
         slides = {"stride": self.pair(1, 4), "padding": self.pair(0, 4), "dilation": self.pair(1, 3)}
         return nn.Conv2d(channels, outs, self.pair(1, 4), **slides, **options)
 
+    def transposed(self, channels):
+        groups = channels if self.chance(3) else 1
+        stride = self.pair(1, 3)
+        slides = {"stride": stride, "padding": self.pair(0, 2), "dilation": self.pair(1, 3),
+                  "output_padding": tuple(self.draw(st.integers(0, step - 1)) for step in stride)}  # fmt: skip
+        options = {"groups": groups, "bias": self.draw(st.booleans()), "rng": next(self.seeds)}
+        outs = groups * self.draw(st.integers(1, 9))
+        return nn.ConvTranspose2d(channels, outs, self.pair(1, 4), **slides, **options)
+
     def pooling(self):
         kernel = self.pair(1, 4)
         slides = {"stride": self.pair(1, 4), "padding": tuple(self.draw(st.integers(0, k // 2)) for k in kernel)}
@@ -105,9 +114,9 @@ class Images:
         return nn.Add(*(self.keeping(channels, depth, outs)[0] for _ in range(self.draw(st.integers(1, 3))))), outs
 
     def layer(self, channels):
-        kind = self.draw(st.sampled_from(["conv", "conv", "pool", "keeping", "branches"]))
-        if kind == "conv":
-            layer = self.convolution(channels)
+        kind = self.draw(st.sampled_from(["conv", "conv", "transposed", "pool", "keeping", "branches"]))
+        if kind in ("conv", "transposed"):
+            layer = (self.convolution if kind == "conv" else self.transposed)(channels)
             rectified = layer.bias is not None and self.draw(st.booleans())
             return nn.Sequential(layer, nn.ReLU()) if rectified else layer
         if kind == "pool":
@@ -216,7 +225,8 @@ def test_any_network_of_images_trains_to_the_same_bits_on_teams(network, rows, d
 
 
 NET = [nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 5, 3, groups=1),
-       nn.AvgPool2d(2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]  # fmt: skip
+       nn.ConvTranspose2d(5, 4, 2, stride=2), nn.AvgPool2d(2, 1), nn.Conv2d(4, 5, 2),
+       nn.AdaptiveAvgPool2d(1), nn.Flatten()]  # fmt: skip
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -104,10 +104,13 @@ class ConvTranspose2d(_Convolution):
             shape("ConvTranspose2d", "grad_output", arrays[1], (len(arrays[0]), self.out_channels, height, width))
         return arrays[0], arrays[1], (height, width)
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "weight", "bias", *self.config_names)
+        return tape.transposed_convolution(input, self.weight, self.bias, self.output_padding, *self._geometry())
+
     def update_output(self, input: Array) -> Array:
         input, _, size = self._arrays(input)
-        output = backend.ops.conv_backward_input(input, self.weight, size, *self._geometry())
-        return output if self.bias is None else output + self.bias[:, None, None]
+        return backend.ops.conv_backward_input(input, self.weight, size, *self._geometry(), bias=self.bias)
 
     def update_grad_input(self, input: Array, grad_output: Array) -> Array:
         _, grad_output, _ = self._arrays(input, grad_output)
