@@ -112,3 +112,44 @@ def test_freeze_is_a_flag_of_inference():
         fastnn.compile(model, freeze="yes")
     with pytest.raises(ValueError, match="compile: expected freeze for inference"):
         fastnn.compile(model, nn.MSELoss(), fastnn.optim.SGD(model), freeze=True)
+
+
+IMAGES = [
+    "Conv2d(4, 6, 3)",
+    "Conv2d(4, 6, 3, bias=False, padding=1)",
+    "Conv2d(4, 6, (2, 3), stride=2, padding=2, groups=2)",
+    "Conv2d(4, 8, 3, dilation=2, groups=4, bias=False)",
+    "Conv1d(4, 6, 3, groups=2, padding='same')",
+    "Conv1d(4, 6, 3, bias=False)",
+    "ConvTranspose2d(4, 6, 3, stride=2, groups=2)",
+    "ConvTranspose2d(4, 6, 3, bias=False)",
+]
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("rows", [1, 5, 40])
+@pytest.mark.parametrize("layer", IMAGES)
+def test_batch_norm_goes_into_convolutions(layer, rows, affine, no_way_round):
+    for dtype in (np.float32, np.float64):
+        first = eval(f"nn.{layer}", {"nn": nn})
+        norm = (nn.BatchNorm1d if "1d" in layer else nn.BatchNorm2d)(first.out_channels, affine=affine)
+        model, rng = nn.Sequential(first, norm, nn.ReLU()).astype(dtype), np.random.default_rng(rows)
+        for name, array in (*model.named_parameters(), *model.named_buffers()):
+            if array.dtype.kind == "f":
+                array[...] = rng.random(array.shape) + 0.5 if name.endswith("var") else rng.standard_normal(array.shape)
+        x = rng.standard_normal((rows, 4, 9, 7)[: 3 if "1d" in layer else 4]).astype(dtype)
+        assert [type(part).__name__ for part in frozen(model)] == [type(first).__name__, "ReLU"]
+        expected = copy.deepcopy(model).eval().forward(x)
+        output = fastnn.compile(model, freeze=True)(x)
+        assert output.dtype == dtype
+        np.testing.assert_allclose(output, expected, rtol=0, atol=200 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("first, norm", [
+    (nn.Conv2d(3, 4, 1, rng=0), nn.BatchNorm2d(4, track_running_stats=False)),
+    (nn.Conv2d(3, 4, 1, rng=0), nn.BatchNorm2d(5)),
+    (nn.Conv2d(3, 4, 1, rng=0), nn.BatchNorm1d(4)),
+    (nn.Linear(3, 4, rng=0), nn.BatchNorm2d(4)),
+])  # fmt: skip
+def test_a_batch_norm_that_does_not_fit_stays(first, norm):
+    assert len(frozen(nn.Sequential(first, norm))) == 2

@@ -110,7 +110,8 @@ class ConvTranspose2d(_Convolution):
 
     def update_output(self, input: Array) -> Array:
         input, _, size = self._arrays(input)
-        return backend.ops.conv_backward_input(input, self.weight, size, *self._geometry(), bias=self.bias)
+        stride, padding, dilation, groups = self._geometry()
+        return backend.ops.conv_backward_input(input, self.weight, size, stride, padding, dilation, groups, self.bias)
 
     def update_grad_input(self, input: Array, grad_output: Array) -> Array:
         _, grad_output, _ = self._arrays(input, grad_output)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from .. import backend, nn
 
 Array = np.ndarray
+# What takes up which batch normalisation.
+FOLDS = ((nn.Linear, nn.Conv1d), nn.BatchNorm1d), ((nn.Conv2d, nn.ConvTranspose2d), nn.BatchNorm2d)
 
 
 def frozen(model: nn.Module) -> nn.Module:
@@ -24,7 +27,7 @@ def _chain(modules: Iterable[nn.Module]) -> list[nn.Module]:
         before = layers[-1] if layers else None
         if isinstance(layer, (nn.Dropout, nn.Identity)):
             continue
-        if isinstance(before, nn.Linear) and isinstance(layer, nn.BatchNorm1d) and _folds(before, layer):
+        if _folds(before, layer):
             layers[-1] = _folded(before, layer)
         elif isinstance(layer, nn.Residual):
             shortcut = None if layer.shortcut is None else frozen(layer.shortcut)
@@ -59,24 +62,32 @@ def _copied(layer: nn.Module) -> nn.Module:
     return twin
 
 
-def _folds(linear: nn.Linear, norm: nn.BatchNorm1d) -> bool:
+def _folds(layer: Any, norm: Any) -> bool:
     """Whether the running statistics of the second are numbers that the first can take up."""
-    return norm.running_mean is not None and linear.weight.shape[:1] == norm.running_mean.shape
+    if not any(isinstance(layer, before) and isinstance(norm, behind) for before, behind in FOLDS):
+        return False
+    transposed = isinstance(layer, nn.ConvTranspose2d)
+    outputs = layer.weight.shape[1] * layer.groups if transposed else len(layer.weight)
+    return norm.running_mean is not None and norm.running_mean.shape == (outputs,)
 
 
-def _folded(linear: nn.Linear, norm: nn.BatchNorm1d) -> nn.Linear:
-    """One linear layer for both, computed in float64: W s and (b - mean) s + shift, s = scale / sqrt(var + eps)."""
+def _folded(layer: Any, norm: Any) -> Any:
+    """One layer for both, computed in float64: w s and (b - mean) s + shift, s = scale / sqrt(var + eps)."""
     mean, var = np.asarray(norm.running_mean, float), np.asarray(norm.running_var, float)
     scale = 1 / np.sqrt(var + norm.eps)
     if norm.weight is not None:
         scale = scale * norm.weight
-    shift = -mean if linear.bias is None else linear.bias - mean
+    shift = -mean if layer.bias is None else layer.bias - mean
     shift = shift * scale
     if norm.bias is not None:
         shift = shift + norm.bias
-    twin = copy.copy(linear)
-    dtype = np.result_type(linear.weight, np.asarray(norm.running_mean))
-    twin.weight = backend.aligned(np.asarray(linear.weight * scale[:, None], dtype, order="F"))
+    factors = scale[:, None]  # for the first two axes of the weight
+    if isinstance(layer, nn.ConvTranspose2d):  # (in, out / groups, ...), one group after the other
+        factors = scale.reshape(layer.groups, -1).repeat(len(layer.weight) // layer.groups, 0)
+    weight = layer.weight * factors.reshape(*factors.shape, *(1,) * (layer.weight.ndim - 2))
+    twin = copy.copy(layer)
+    dtype = np.result_type(layer.weight, np.asarray(norm.running_mean))
+    twin.weight = backend.aligned(np.asarray(weight, dtype, order="F" if weight.ndim == 2 else "C"))
     twin.bias = shift.astype(dtype)
     twin.training = False
     return twin
