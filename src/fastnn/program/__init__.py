@@ -38,7 +38,8 @@ def compile(model: Any, criterion: Any = None, optimizer: Any = None, *, freeze:
         Of the parameters of the model.
     freeze : bool
         For inference alone: take a snapshot of the parameters as they are now, with batch normalisation folded into the
-        linear layer or convolution before it and the weights laid out for speed. What is assigned to the model later does not count.
+        linear layer or convolution before it and the weights laid out for speed. What is assigned to the model later
+        does not count.
 
     Returns
     -------
