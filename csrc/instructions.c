@@ -307,6 +307,34 @@ void fnn_run_swap_axes(struct member *m, instruction i)
                 memcpy(at(m, i, 1, matrix * n + c * rows + r), at(m, i, 0, matrix * n + r * cols + c), m->size);
 }
 
+/* ---- tables ---- */
+
+/* numbers of rows of w, w, y; columns, numbers of a row of the batch. */
+void fnn_run_embedding_forward(struct member *m, instruction i)
+{
+    const size_t count = (size_t)i->n[1];
+    FOR_SHARE(m->rows, ROW_STEP)
+        fnn_embedding_forward_part(m->type, at(m, i, 1, 0), m->values[i->v[0]], at(m, i, 2, 0), (size_t)i->n[0],
+                                   begin * count, end * count);
+}
+
+/* numbers, dy, g, sums; columns, numbers of a row of the batch, rows of w, the one without a gradient or -1, parameter,
+ * whether to add to the sums. Each member makes the gradient of its rows of w, in g for the optimiser where there are
+ * no sums. */
+void fnn_run_embedding_backward(struct member *m, instruction i)
+{
+    const size_t cols = (size_t)i->n[0], count = m->rows * (size_t)i->n[1];
+    char *g = at(m, i, i->v[3] ? 3 : 2, 0);
+    FOR_SHARE((size_t)i->n[2], FNN_STEP_elements) {
+        const size_t first = begin * cols, last = end * cols;
+        if (!i->n[5])
+            memset(g + first * m->size, 0, (last - first) * m->size);
+        fnn_embedding_backward_part(m->type, m->values[i->v[0]], at(m, i, 1, 0), g, count, cols, i->n[3], begin, end);
+        if (!i->v[3])
+            fnn_update(m, i->n[4], g + first * m->size, first, last);
+    }
+}
+
 /* ---- branches ---- */
 
 #define ADD(real)                                                                                                      \

@@ -8,14 +8,16 @@ void FNN_NAME(embedding_forward)(const real_t *w, const int64_t *index, real_t *
         memcpy(y + i * cols, w + (size_t)index[i] * cols, cols * sizeof *y);
 }
 
+/* Units: rows of the table. */
 void FNN_NAME(embedding_backward)(const int64_t *index, const real_t *dy, real_t *dw, size_t rows, size_t cols,
                                   int64_t padding, size_t begin, size_t end)
 {
     for (size_t i = 0; i < rows; i++) {
         const real_t *g = dy + i * cols;
-        real_t *sums = dw + (size_t)index[i] * cols;
-        if (index[i] != padding)
-            FOR_VECTORS(j, n, begin, end, { vec_put(sums + j, vec_get(sums + j, n, 0) + vec_get(g + j, n, 0), n); })
+        const size_t row = (size_t)index[i];
+        real_t *sums = dw + row * cols;
+        if (row >= begin && row < end && index[i] != padding)
+            FOR_VECTORS(j, n, 0, cols, { vec_put(sums + j, vec_get(sums + j, n, 0) + vec_get(g + j, n, 0), n); })
     }
 }
 

@@ -28,7 +28,8 @@ def embedding_backward(grad_weight, index, grad_output, padding_idx):
     cdef int type = type_of(dw)
     if size_of(dy):
         with nogil:
-            fnn_embedding_backward(type, <const int64_t *>data(numbers), data(dy), data(dw), rows, cols, padding, cols)
+            fnn_embedding_backward(type, <const int64_t *>data(numbers), data(dy), data(dw), rows, cols, padding,
+                                   cnp.PyArray_DIM(dw, 0))
         if grad_weight is not dw:  # laid out in another way
             grad_weight[...] = dw
 

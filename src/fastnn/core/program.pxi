@@ -57,6 +57,7 @@ cdef class Program:
     cdef readonly cnp.npy_intp least_rows  # of a batch
     cdef cnp.npy_intp most_rows  # or 0
     cdef size_t item, x_row, y_row
+    cdef int64_t table_rows  # 0: rows are of floats; else of numbers below
     cdef void **expected  # data of the arrays
     cdef bint *writeable
     cdef int *ndims
@@ -189,6 +190,11 @@ cdef class Program:
              z.groups) = windows[i]
         self.lanes, self.isa = True, fnn_isa()
 
+    def look_up(self, table_rows):
+        """Take rows of int64 numbers from 0 and below `table_rows`."""
+        self.table_rows = table_rows
+        self.x_row = self.x_row // self.item * sizeof(int64_t)
+
     def limit(self, least, most):
         """Take batches of at least and at most so many rows; None for any number."""
         self.least_rows = max(self.least_rows, least)
@@ -307,15 +313,23 @@ cdef class Program:
         self.capacity, self.arenas, p.members = rows, arenas, <int>members
         return 0
 
+    cdef bint _input_fits(self, object x) except -1:
+        if self.table_rows == 0:
+            return self._rows_fit(x, self.shape)
+        return (cnp.PyArray_CheckExact(x) and cnp.PyArray_TYPE(<ndarray>x) == cnp.NPY_INT64
+                and cnp.PyArray_ISCARRAY_RO(<ndarray>x) and self._rows_shaped(x, self.shape)
+                and are_below(x, self.table_rows))
+
     cdef bint _rows_fit(self, object x, tuple shape) except -1:
         """A plain array of the program's dtype whose rows have a shape."""
+        return is_plain(x) and type_of(<ndarray>x) == self.program.type and self._rows_shaped(x, shape)
+
+    cdef bint _rows_shaped(self, ndarray x, tuple shape) except -1:
         cdef int i
-        if not is_plain(x) or type_of(<ndarray>x) != self.program.type:
-            return False
-        if cnp.PyArray_NDIM(<ndarray>x) != len(shape) + 1:
+        if cnp.PyArray_NDIM(x) != len(shape) + 1:
             return False
         for i in range(len(shape)):
-            if cnp.PyArray_DIM(<ndarray>x, i + 1) != <cnp.npy_intp>shape[i]:
+            if cnp.PyArray_DIM(x, i + 1) != <cnp.npy_intp>shape[i]:
                 return False
         return True
 
@@ -366,7 +380,7 @@ cdef class Program:
         """The loss of a step on a batch; None if the program is not made for what is given, and nothing was done."""
         cdef fnn_batches b
         cdef double loss = 0, penalty = 0
-        if not self._rows_fit(x, self.shape):
+        if not self._input_fits(x):
             return None
         cdef cnp.npy_intp rows = cnp.PyArray_DIM(<ndarray>x, 0)
         if rows < self.least_rows or not self._target_fits(y, rows) or not self._weights_fit(weights, rows):
@@ -403,7 +417,7 @@ cdef class Program:
         cdef fnn_batches b
         cdef ndarray losses, penalties = None
         cdef size_t before, most
-        if not self._rows_fit(x, self.shape):
+        if not self._input_fits(x):
             return None
         cdef cnp.npy_intp rows = cnp.PyArray_DIM(<ndarray>x, 0)
         cdef size_t rest
@@ -473,7 +487,7 @@ cdef class Program:
         cdef ndarray y
         cdef cnp.npy_intp[32] dims
         cdef int i, ndim = len(self.out_shape) + 1
-        if not self._rows_fit(x, self.shape) or ndim > 32:
+        if not self._input_fits(x) or ndim > 32:
             return None
         cdef cnp.npy_intp rows = cnp.PyArray_DIM(<ndarray>x, 0)
         cdef size_t threads = 1
@@ -494,7 +508,8 @@ cdef class Program:
             dims[0] = rows
             for i in range(ndim - 1):
                 dims[i + 1] = self.out_shape[i]
-            y = empty(ndim, dims, cnp.PyArray_TYPE(<ndarray>x), rows * self.y_row)
+            y = empty(ndim, dims, cnp.NPY_DOUBLE if self.program.type == FNN_TYPE_F64 else cnp.NPY_FLOAT,
+                      rows * self.y_row)
             with nogil:
                 fnn_infer(&self.program, <const char *>cnp.PyArray_DATA(<ndarray>x), self.x_row,
                           <char *>cnp.PyArray_DATA(y), self.y_row, rows, block, <int>threads)
@@ -510,11 +525,15 @@ BUSY = object()  # what `infer` returns while another thread runs the program
 
 cdef bint is_order(object a, cnp.npy_intp rows):
     """Numbers of rows."""
+    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_TYPE(<ndarray>a) == cnp.NPY_INT64
+            and cnp.PyArray_ISCARRAY_RO(<ndarray>a) and cnp.PyArray_NDIM(<ndarray>a) == 1 and are_below(a, rows))
+
+
+cdef bint are_below(ndarray a, int64_t end):
+    """Whether all int64 numbers are from 0 and below the end."""
+    cdef const int64_t *numbers = <const int64_t *>cnp.PyArray_DATA(a)
     cdef cnp.npy_intp i
-    if not (cnp.PyArray_CheckExact(a) and cnp.PyArray_TYPE(<ndarray>a) == cnp.NPY_INT64
-            and cnp.PyArray_ISCARRAY_RO(<ndarray>a) and cnp.PyArray_NDIM(<ndarray>a) == 1):
-        return False
-    for i in range(cnp.PyArray_DIM(<ndarray>a, 0)):
-        if not 0 <= (<const int64_t *>cnp.PyArray_DATA(<ndarray>a))[i] < rows:
+    for i in range(cnp.PyArray_SIZE(a)):
+        if not 0 <= numbers[i] < end:
             return False
     return True

@@ -86,6 +86,10 @@ class Embedding(Module):
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "weight", "padding_idx")
+        return tape.embedding(input, self.weight, self.padding_idx)
+
     def update_output(self, input: Array) -> Array:
         return backend.ops.embedding_forward(self.weight, input)
 

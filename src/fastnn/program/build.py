@@ -17,7 +17,9 @@ from .tape import CHUNK, LABEL, Tape, compilable
 
 # Which number of an instruction that updates is the parameter's.
 FEW = 0.7  # of the lanes: below, a batch of planes is faster row by row, whose columns fill the lanes
-UPDATES = {"linear_backward_params": 2, "column_sums": 1, "update": 0, "conv_backward_params": 1, "plane_sums": 2}
+UPDATES = {"linear_backward_params": 2, "column_sums": 1, "update": 0, "conv_backward_params": 1, "plane_sums": 2,
+           "embedding_backward": 4}  # fmt: skip
+LOOKUPS = {"embedding_forward", "embedding_backward"}  # alone read integers
 
 
 def check(model: Module, criterion: Criterion | None = None, optimizer: Optimizer | None = None) -> None:
@@ -52,7 +54,8 @@ def training_program(
     """
     parameters = model.parameters()
     _apart(parameters)
-    tape = Tape(x.dtype, {id(array): number for number, array in enumerate(parameters)}, target_rows, weighted)
+    numbers_of = {id(array): number for number, array in enumerate(parameters)}
+    tape = Tape(float_dtype(model, x), numbers_of, target_rows, weighted, integers=x.dtype == np.int64)
     squares = _square_sums(tape, parameters, optimizer.penalty)
     output = tape.in_rows(tape.layer(model, tape.input(x.shape[1:])))
     compilable(criterion)
@@ -108,6 +111,22 @@ def training_program(
     program.watch([(optimizer.state, number, state) for number, state in enumerate(states)])
     program.watch([(state, name, state[name]) for state in states for name in wanted])
     return program
+
+
+def float_dtype(model: Module, x: Array) -> np.dtype[Any]:
+    """The dtype that a program computes in: that of the rows of x, or of the model where those are integers."""
+    if x.dtype != np.int64:
+        return x.dtype
+    parameters = model.parameters()
+    if not parameters or parameters[0].dtype not in (np.float32, np.float64):
+        raise Unsuited
+    return parameters[0].dtype
+
+
+def integers(x: Array) -> Array:
+    """Rows of integers as int64, if that changes none; others as they are. Contiguous in C order."""
+    whole = x.dtype.kind in "iu" and np.can_cast(x.dtype, np.int64)
+    return np.ascontiguousarray(x, np.int64 if whole else None)
 
 
 def _native(optimizer: Optimizer) -> tuple[str, tuple[float, ...]]:
@@ -205,9 +224,10 @@ def inference_program(model: Module, x: Array, packing: bool = False) -> tuple[A
     Unsuited
         The layers themselves have to serve.
     """
-    lanes = backend.ops.panel_width(x.dtype) // 2
+    dtype = float_dtype(model, x)
+    lanes = backend.ops.panel_width(dtype) // 2
     few = len(x) < FEW * lanes
-    tape = Tape(x.dtype, packing=packing, few=few)
+    tape = Tape(dtype, packing=packing, few=few, integers=x.dtype == np.int64)
     output = tape.in_rows(tape.layer(model, tape.input(x.shape[1:])))
     if output.place is INPUT:
         raise Unsuited
@@ -230,8 +250,11 @@ def _program(tape: Tape, x: Array, output: Value, extra: Iterable[Array | Place]
         (i.name, i.meet, tuple(numbers[id(operand)] for operand in i.operands), tuple(map(int, i.numbers)), i.scalars)
         for i in tape.code
     ]
+    read = {i.name for i in tape.code if any(operand is INPUT for operand in i.operands)}
+    if tape.integers and (not read or read - LOOKUPS):
+        raise Unsuited
     program = backend.ops.Program(
-        x.dtype,
+        tape.dtype,
         code,
         [(place.per_row, place.fixed) for place in places],
         arrays,
@@ -246,5 +269,7 @@ def _program(tape: Tape, x: Array, output: Value, extra: Iterable[Array | Place]
     )
     if tape.windows or any(i.name == "to_lanes" for i in tape.code):
         program.slide(tape.windows)
+    if tape.integers:
+        program.look_up(tape.table_rows)
     program.keep(tape)
     return numbers, program

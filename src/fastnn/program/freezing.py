@@ -57,7 +57,7 @@ def _copied(layer: nn.Module) -> nn.Module:
     for name in (*layer.param_names, *layer.buffer_names):
         array = getattr(layer, name)
         if array is not None:
-            fast = np.array(array, order="F" if array.ndim == 2 else "C")
+            fast = np.array(array, order="F" if isinstance(layer, nn.Linear) and array.ndim == 2 else "C")
             setattr(twin, name, backend.aligned(fast))
     return twin
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import backend
 from ..nn import Module
-from .build import check, inference_program
+from .build import check, inference_program, integers
 from .explicit import evaluating
 from .freezing import frozen
 from .recorder import Unsuited
@@ -65,7 +65,7 @@ class Inference:
         if self._native is not backend.ops:
             self._programs, self._native = [], backend.ops
         if backend.backend() == "native" and type(x) is np.ndarray and x.ndim and len(x):
-            plain = np.ascontiguousarray(x)
+            plain = integers(x)
             if plain is not x and (output := self._served(plain)) is not None:
                 return output
             try:

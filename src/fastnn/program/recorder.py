@@ -37,7 +37,8 @@ WAITS = {
     "params": {"rows", "across"},
     "update": {"rows", "across", "sums"},
 }
-GRADIENTS = "linear_backward_params", "column_sums", "conv_backward_params", "plane_sums"  # or sums of some
+# What makes gradients, or sums of some.
+GRADIENTS = "linear_backward_params", "column_sums", "conv_backward_params", "plane_sums", "embedding_backward"
 INPUT, TARGET, OUTPUT, WEIGHTS = Place(), Place(), Place(), Place()  # what a run fills in
 Operand = Place | Array | None
 Back = Callable[[Place], Place | None]  # from the gradient by an output to that by the input, None where it ends
@@ -93,7 +94,7 @@ class Recorder:
     Parameters
     ----------
     dtype : dtype
-        Of the input, and of all arrays of the model.
+        Of all arrays of the model, and of the rows that go in unless those are integers.
     numbers : dict, optional
         Number of a parameter in the optimiser's order by the id of its array; without it nothing is trained.
     target_rows : bool
@@ -104,6 +105,8 @@ class Recorder:
         Whether weights never change, so that products read packed copies.
     few : bool
         Whether there are too few rows for lanes.
+    integers : bool
+        Whether the rows that go in are of integers.
     """
 
     dtype: np.dtype[Any]
@@ -112,6 +115,7 @@ class Recorder:
     weighted: bool = False
     packing: bool = False
     few: bool = False
+    integers: bool = False
     code: list[Instruction] = field(default_factory=list)
     masks: list[Any] = field(default_factory=list)  # dropout layers, whose key and step are read
     counters: list[Array] = field(default_factory=list)  # go up by one a step
@@ -120,6 +124,7 @@ class Recorder:
     loss: Loss | None = None
     hits: Place | None = None
     least_rows: int = 1
+    table_rows: int = 0  # of the table with the fewest of those that the rows that go in are numbers of
     whole: bool = False  # rows depend on one another: inference must not cut a batch
     scratch: int = 0  # bytes
     ns: float = 0.0  # of a row

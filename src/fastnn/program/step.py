@@ -12,7 +12,7 @@ from .. import backend
 from ..data import batches
 from ..nn import Criterion, Module
 from ..optim import Optimizer
-from .build import check, training_program
+from .build import check, float_dtype, integers, training_program
 from .explicit import CLASS_LOSSES, OnSteps, train_epoch, train_step
 from .recorder import Unsuited
 
@@ -159,19 +159,23 @@ class Step:
         """Batch and targets as a program takes them, if that changes no number; None: the explicit loop takes them."""
         if backend.backend() != "native" or type(x) is not np.ndarray or x.ndim == 0 or len(x) == 0:
             return None
-        y = np.asarray(y)
+        x, y = integers(x), np.asarray(y)
         if y.ndim == 0 or len(x) != len(y):
+            return None
+        try:
+            dtype = float_dtype(self.model, x)
+        except Unsuited:
             return None
         labels = y.ndim == 1 and y.dtype.kind in "iu" and np.can_cast(y.dtype, np.int64)
         class_rows = y.ndim == 2 and isinstance(self.criterion, CLASS_LOSSES)
-        if not labels and not (y.dtype.kind in "biuf" and (class_rows or y.dtype == x.dtype)):
+        if not labels and not (y.dtype.kind in "biuf" and (class_rows or y.dtype == dtype)):
             return None
         if weights is not None:
             weights = np.asarray(weights)
             if weights.dtype.kind not in "biuf" or weights.shape != x.shape[:1]:
                 return None
             weights = np.ascontiguousarray(weights, np.float64)
-        return np.ascontiguousarray(x), np.ascontiguousarray(y, np.int64 if labels else x.dtype), weights
+        return x, np.ascontiguousarray(y, np.int64 if labels else dtype), weights
 
     def _by_program(self, x: Array, y: Array, weights: Array | None, run: Callable[..., Any]) -> Any:
         """What a program that fits makes of the arrays: one that is there, or a new one; None where none can."""

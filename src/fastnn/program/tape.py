@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import backend, nn
 from ..nn.criterions import REDUCTIONS
-from .planes import Planes
-from .recorder import ELEMENTS_PER_NS, MACS_PER_NS, TARGET, WEIGHTS, Array, Loss, Operand, Place, Unsuited, Value
+from .recorder import ELEMENTS_PER_NS, INPUT, MACS_PER_NS, TARGET, WEIGHTS, Array, Loss, Operand, Place, Unsuited, Value
+from .tables import Tables
 
 LABEL = 8  # bytes of a label, of a loss
 ROWS = 1 << 40  # stands for the number of rows
@@ -23,6 +23,8 @@ CHUNK = 4096  # elements of an elementwise loss that are summed together: FNN_SU
 BLOCK = 1 << 17  # elements of a weight whose gradient is made and used at once; 512 KB in float32
 RECTIFYING = "linear_forward", "conv_forward", "conv_rows", "conv_backward_input"  # or write max(0, y) if asked to
 SHARES = 4  # blocks of a large weight come in multiples, so that a team shares them evenly
+# What leaves integers as they are, or looks rows of a table up by them.
+INTEGERS = nn.Sequential, nn.Concat, nn.Add, nn.Identity, nn.Flatten, nn.Unflatten, nn.Embedding
 
 
 def compilable(part: Any) -> None:
@@ -34,7 +36,7 @@ def compilable(part: Any) -> None:
         raise TypeError(f"compile: expected {kind} with a compiled form, got {cls.__name__}")
 
 
-class Tape(Planes):
+class Tape(Tables):
     """The vocabulary of layers and criterions: a method for each kind of work, which also says how to go back."""
 
     # Layers
@@ -42,6 +44,8 @@ class Tape(Planes):
     def layer(self, layer: Any, input: Value) -> Value:
         """What a layer makes of the input, if it is one with a compiled form."""
         compilable(layer)
+        if self.integers and input.place is INPUT and not isinstance(layer, INTEGERS):
+            raise Unsuited
         output: Value = layer.lower(self, input)
         return output
 
