@@ -171,12 +171,14 @@ def test_rows_that_an_order_leaves_out_may_be_out_of_range():
     pair.compare(ULPS)
 
 
+BESIDE = nn.Sequential(nn.Embedding(5, 1, rng=0), nn.Flatten())
 ELSEWHERE = {
     "floats": (nn.Sequential(nn.Embedding(5, 2, rng=0)), np.zeros((3, 2), np.float32)),
     "behind a layer": (nn.Sequential(nn.Linear(2, 2, rng=0), nn.Embedding(5, 2)), np.zeros((3, 2), np.float32)),
     "integers behind a layer": (nn.Sequential(nn.Dropout(), nn.Embedding(5, 2)), np.zeros((3, 2), int)),
     "integers without a table": (nn.Sequential(nn.Linear(2, 2, rng=0)), np.zeros((3, 2), int)),
-    "integers beside a table": (nn.Concat(nn.Identity(), nn.Flatten()), np.zeros((3, 2), int)),
+    "integers beside a table": (nn.Concat(nn.Identity(), BESIDE), np.arange(4).reshape(2, 2)),
+    "integers that are summed": (nn.Add(nn.Flatten(), BESIDE), np.arange(8).reshape(2, 4) % 5),
     "integers that are added": (nn.Residual(nn.Embedding(5, 2, rng=0)), np.zeros((3, 2), int)),
 }
 

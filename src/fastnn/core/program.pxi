@@ -282,7 +282,8 @@ cdef class Program:
 
     cdef size_t _threads(self, size_t rows):
         """At most so many threads are worth waking for so many rows."""
-        return <size_t>min(<double>fnn_num_threads(), max(1.0, <double>rows * self.program.ns / NS_PER_THREAD))
+        cdef double worth = <double>rows * self.program.ns / NS_PER_THREAD
+        return 1 if worth < 2 else <size_t>min(<double>fnn_num_threads(), worth)
 
     cdef int _reserve(self, size_t rows, size_t arenas, size_t members) except -1:
         """Memory for so many rows: arenas, and a room for each member of a team."""

@@ -41,6 +41,7 @@ class Embedding(Module):
     Notes
     -----
     There is no derivative by integers: the gradient by the input is zero, so that the layer can stand in a container.
+    `fastnn.compile` has a form of models that begin with such layers; int64 input is taken as it is.
     Names and initial values are PyTorch's.
 
     Examples
