@@ -72,6 +72,30 @@ static struct strips strips_of(int type, const struct fnn_window *z)
     return s;
 }
 
+/* The same of the way back, where x is the smaller array: its strips begin at column `first`, and `step` columns after
+ * one another. Columns of y are cut into strips of whole strides. */
+struct strips_back {
+    struct strips s;
+    ptrdiff_t first;
+    size_t step;
+};
+
+static struct strips_back strips_back_of(int type, const struct fnn_window *z)
+{
+    const size_t lanes = fnn_lanes(type), strides = (z->width + z->stride_across - 1) / z->stride_across;
+    const ptrdiff_t stride = (ptrdiff_t)z->stride_across, pad = (ptrdiff_t)z->pad_left;
+    const ptrdiff_t least = pad - (ptrdiff_t)((z->kernel_width - 1) * z->dilation_across);
+    struct strips_back b = {{*z, 0, 0}, least < 0 ? -((stride - 1 - least) / stride) : least / stride, 0};
+    b.step = (strides + lanes - 1) / lanes;
+    struct fnn_window *s = &b.s.window;
+    s->width = b.step * z->stride_across;
+    s->out_width = (size_t)(((ptrdiff_t)s->width - 1 + pad) / stride - b.first + 1);
+    s->pad_left = (size_t)(pad - b.first * stride);
+    b.s.x = z->outputs * fnn_plane(z->out_height, s->out_width) * lanes;
+    b.s.y = z->channels * fnn_plane(z->height, s->width) * lanes;
+    return b;
+}
+
 /* So many planes of this size in lanes, every one a row of one channel. */
 static size_t single_planes(int type, size_t planes, size_t size)
 {
@@ -84,10 +108,11 @@ size_t fnn_scratch_of_planes(const struct fnn_program *p, instruction i, size_t 
     const size_t size = p->type == FNN_TYPE_F64 ? 8 : 4;
     if (i->kind == FNN_RUN_conv_forward || i->kind == FNN_RUN_conv_backward_input)
         return fnn_conv_packed_size(&p->windows[i->n[0]], i->kind == FNN_RUN_conv_backward_input) * size;
-    if (i->kind == FNN_RUN_conv_rows) {
+    if (i->kind == FNN_RUN_conv_rows || i->kind == FNN_RUN_conv_back_rows) {
         const struct fnn_window *z = &p->windows[i->n[0]];
-        const struct strips s = strips_of(p->type, z);
-        return (fnn_conv_packed_size(&s.window, 0) + fnn_whole_lines(rows * s.x) + rows * s.y) * size;
+        const int back = i->kind == FNN_RUN_conv_back_rows;
+        const struct strips s = back ? strips_back_of(p->type, z).s : strips_of(p->type, z);
+        return (fnn_conv_packed_size(&s.window, back) + fnn_whole_lines(rows * s.x) + rows * s.y) * size;
     }
     if (i->kind == FNN_RUN_pool_rows) {
         const struct fnn_window *z = &p->windows[i->n[0]];
@@ -111,6 +136,28 @@ void fnn_run_conv_rows(struct member *m, instruction i)
         fnn_conv_forward_part(m->type, x, w, at(m, i, 2, 0), y, &s.window, i->n[1] != 0, 0, rows * z->out_height);
         fnn_from_strips_part(m->type, y, at(m, i, 3, begin * z->outputs * z->out_height * z->out_width), z, strip, 0,
                              rows * z->outputs * z->out_height);
+    }
+}
+
+/* The way back, for transposed convolutions: x, w, b, y; window, whether y is max(0, what comes back). */
+void fnn_run_conv_back_rows(struct member *m, instruction i)
+{
+    const struct fnn_window *z = &m->program->windows[i->n[0]];
+    const struct strips_back b = strips_back_of(m->type, z);
+    struct fnn_window from = *z, to = *z; /* where x and y lie as the inputs and the outputs of a convolution do */
+    from.height = z->out_height, from.width = z->out_width, from.stride_across = 1, from.pad_left = (size_t)-b.first;
+    to.out_height = z->height, to.out_width = z->width;
+    FOR_SHARE(m->rows, ROW_STEP) {
+        const size_t rows = end - begin;
+        char *w = packed(m, &b.s.window, at(m, i, 1, 0), 1);
+        char *x = w + fnn_conv_packed_size(&b.s.window, 1) * m->size;
+        char *y = x + fnn_whole_lines(rows * b.s.x) * m->size;
+        fnn_to_strips_part(m->type, at(m, i, 0, begin * z->outputs * z->out_height * z->out_width), x, &from, b.step,
+                           b.s.window.out_width, 0, rows * z->outputs * z->out_height);
+        fnn_conv_backward_input_part(m->type, x, w, at(m, i, 2, 0), y, &b.s.window, i->n[1] != 0, 0,
+                                     rows * z->height);
+        fnn_from_strips_part(m->type, y, at(m, i, 3, begin * z->channels * z->height * z->width), &to,
+                             b.s.window.width, 0, rows * z->channels * z->height);
     }
 }
 

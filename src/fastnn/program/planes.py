@@ -84,12 +84,12 @@ class Planes(Branching):
         if not fits:
             raise Unsuited
         weight, bias = self.array(weight, weight.shape, self.training), self.array(bias, (outs,), self.training)
-        if not input.lanes:  # few rows too
-            input = self._moved(input, "to_lanes", "from_lanes", True)
+        input = self.in_lanes(input)
         shape, pad = (outs, height, width), (padding[0][0], padding[1][0])
         window = self._slides(shape, input.shape, kernel, stride, dilation, pad, groups)
-        output = self._result(input, shape, self._use(weight, bias), lanes=True)
-        self._emit("conv_backward_input", input.place, weight, bias, output.place, numbers=(window, 0))
+        output = self._result(input, shape, self._use(weight, bias), lanes=input.lanes)
+        name = "conv_backward_input" if input.lanes else "conv_back_rows"
+        self._emit(name, input.place, weight, bias, output.place, numbers=(window, 0))
         self.ns += weight.size * prod(input.shape[1:]) / MACS_PER_NS * (3 if self.training else 1)
 
         def back(dy: Place) -> Place | None:
@@ -103,7 +103,7 @@ class Planes(Branching):
             return dx
 
         self._back.append((output.trained, back))
-        return self.in_rows(output) if self.few else output
+        return output
 
     def _gradient(self, array: Array, name: str, operands: tuple[Place, ...], numbers: tuple[int, ...]) -> None:
         """The gradient by a parameter, used at once or added to others."""

@@ -21,7 +21,8 @@ ROWS = 1 << 40  # stands for the number of rows
 HOOKS = {"forward", "backward", "update_output", "update_grad_input", "acc_grad_params"}
 CHUNK = 4096  # elements of an elementwise loss that are summed together: FNN_SUM_CHUNK
 BLOCK = 1 << 17  # elements of a weight whose gradient is made and used at once; 512 KB in float32
-RECTIFYING = "linear_forward", "conv_forward", "conv_rows", "conv_backward_input"  # or write max(0, y) if asked to
+# What writes max(0, y) if it is asked to.
+RECTIFYING = "linear_forward", "conv_forward", "conv_rows", "conv_backward_input", "conv_back_rows"
 SHARES = 4  # blocks of a large weight come in multiples, so that a team shares them evenly
 # What leaves integers as they are, or looks rows of a table up by them.
 INTEGERS = nn.Sequential, nn.Concat, nn.Add, nn.Identity, nn.Flatten, nn.Unflatten, nn.Embedding
