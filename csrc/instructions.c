@@ -207,17 +207,18 @@ void fnn_run_linear_backward_params(struct member *m, instruction i)
     }
 }
 
-/* x, g; columns, parameter, whether to add to g. */
+/* x, g; columns, how many pieces a row of the batch has, of how many of those x has a row, parameter, whether to add to
+ * g. */
 void fnn_run_column_sums(struct member *m, instruction i)
 {
-    const size_t cols = (size_t)i->n[0];
+    const size_t cols = (size_t)i->n[0], rows = chunks(m->rows * (size_t)i->n[1], (size_t)i->n[2]);
     FOR_SHARE(cols, FNN_STEP_columns) {
         char *g = i->v[1] ? at(m, i, 1, 0) : m->scratch;
-        if (!i->n[2])
+        if (!i->n[4])
             memset(g + begin * m->size, 0, (end - begin) * m->size);
-        fnn_column_sums_part(m->type, at(m, i, 0, 0), g, m->rows, cols, begin, end);
+        fnn_column_sums_part(m->type, at(m, i, 0, 0), g, rows, cols, begin, end);
         if (!i->v[1])
-            fnn_update(m, i->n[1], g + begin * m->size, begin, end);
+            fnn_update(m, i->n[3], g + begin * m->size, begin, end);
     }
 }
 

@@ -10,17 +10,6 @@
 
 #include <string.h>
 
-/* This member's blocks of rows. */
-#define FOR_BLOCKS_OF_ROWS(first, last)                                                                                \
-    const size_t lanes_ = fnn_lanes(m->type);                                                                          \
-    size_t first = 0, last = 0;                                                                                        \
-    {                                                                                                                  \
-        size_t begin, end;                                                                                             \
-        share(m, m->rows, ROW_STEP, &begin, &end);                                                                     \
-        first = begin / lanes_, last = (end + lanes_ - 1) / lanes_;                                                    \
-    }                                                                                                                  \
-    if (first < last)
-
 static size_t blocks(const struct member *m)
 {
     const size_t lanes = fnn_lanes(m->type);

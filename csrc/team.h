@@ -79,12 +79,23 @@ static inline void *at(const struct member *m, instruction i, int operand, size_
     share(m, units, step, &begin, &end);                                                                               \
     if (begin < end)
 
+/* This member's blocks of rows in lanes, of LANES rows each (window.h). */
+#define FOR_BLOCKS_OF_ROWS(first, last)                                                                                \
+    const size_t lanes_ = fnn_lanes(m->type);                                                                          \
+    size_t first = 0, last = 0;                                                                                        \
+    {                                                                                                                  \
+        size_t begin, end;                                                                                             \
+        share(m, m->rows, ROW_STEP, &begin, &end);                                                                     \
+        first = begin / lanes_, last = (end + lanes_ - 1) / lanes_;                                                    \
+    }                                                                                                                  \
+    if (first < last)
+
 static inline size_t chunks(size_t elements, size_t chunk) { return (elements + chunk - 1) / chunk; }
 
 /* Bytes of scratch that an instruction on planes takes from a member that has so many rows. */
 size_t fnn_scratch_of_planes(const struct fnn_program *p, instruction i, size_t rows);
 
-/* What each instruction does, a member's share of it: instructions.c, instructions_of_planes.c. */
+/* What each instruction does, a member's share of it: instructions*.c. */
 #define INSTRUCTION(name, split) void fnn_run_##name(struct member *m, instruction i);
 #include "program.def"
 #undef INSTRUCTION

@@ -29,6 +29,7 @@ LEVELS = """
     program.layouts
     program.branching
     program.planes
+    program.samples
     program.tables
     program.tape
     program.build

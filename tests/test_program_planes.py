@@ -41,6 +41,9 @@ class Images:
         return eval(f"nn.{self.draw(st.sampled_from(ACTIVATIONS))}")
 
     def norm(self, channels):
+        if self.chance(2):
+            groups = self.draw(st.sampled_from([n for n in range(1, channels + 1) if channels % n == 0]))
+            return nn.GroupNorm(groups, channels, eps=0.1, affine=self.draw(st.booleans()))
         options = {"affine": self.draw(st.booleans()), "track_running_stats": self.draw(st.booleans())}
         norm = nn.BatchNorm2d(channels, eps=0.1, momentum=self.draw(st.sampled_from([None, 0.1])), **options)
         return norm.train(not self.chance(4))
@@ -76,12 +79,28 @@ class Images:
             return nn.AvgPool2d(kernel, count_include_pad=self.draw(st.booleans()), **slides)
         return nn.AdaptiveAvgPool2d((self.draw(st.integers(1, 5)), self.draw(st.sampled_from([None, 2]))))
 
+    def samples(self, shape):
+        """A norm of the last axes."""
+        last = shape[self.draw(st.integers(0, 2)) :]
+        if self.draw(st.booleans()):
+            return nn.RMSNorm(last, eps=0.1, elementwise_affine=self.draw(st.booleans()))
+        return nn.LayerNorm(last, eps=0.1, elementwise_affine=self.draw(st.booleans()), bias=self.draw(st.booleans()))
+
+    def resized(self, shape):
+        """Zeros around the image, or parts of it, or every pixel several times; the same as a factor or as a size."""
+        kind = self.draw(st.sampled_from(["ZeroPad2d", "factor", "size"]))
+        if kind == "ZeroPad2d":
+            return nn.ZeroPad2d((*self.pair(-2, 3), *self.pair(-2, 3)))
+        scale = self.pair(1, 3)
+        if kind == "factor":
+            return nn.Upsample(scale_factor=scale)
+        return nn.Upsample(size=tuple(n * times for n, times in zip(shape[1:], scale, strict=True)))
+
     def keeping(self, channels, depth, outs=None):
         """Layers that keep height and width; how many channels come out."""
         layers = []
-        for kind in self.draw(
-            st.lists(st.sampled_from(["norm", "other", "pool", "conv", "twice", "branches"]), max_size=3)
-        ):
+        kinds = st.sampled_from(["norm", "other", "pool", "conv", "twice", "dropout", "branches"])
+        for kind in self.draw(st.lists(kinds, max_size=3)):
             if kind == "norm":
                 layers.append(self.norm(channels))
             elif kind == "other":
@@ -91,8 +110,13 @@ class Images:
             elif kind == "conv":
                 layers.append(self.convolution(channels, keeps=True))
                 channels = layers[-1].out_channels
+            elif kind == "dropout":
+                layers.append(nn.Dropout2d(self.draw(st.sampled_from([0.0, 0.3, 0.9])), rng=next(self.seeds)))
+                layers[-1].train(not self.chance(4))
             elif kind == "twice":
                 shared = self.convolution(channels, channels, keeps=True)
+                if self.draw(st.booleans()):
+                    shared = nn.GroupNorm(1, channels, eps=0.1)
                 layers += [shared, nn.Tanh(), shared]
             elif depth:
                 branches, channels = self.branches(channels, depth - 1)
@@ -113,8 +137,12 @@ class Images:
             return nn.Residual(self.keeping(channels, depth, outs)[0], shortcut=beside), outs
         return nn.Add(*(self.keeping(channels, depth, outs)[0] for _ in range(self.draw(st.integers(1, 3))))), outs
 
-    def layer(self, channels):
-        kind = self.draw(st.sampled_from(["conv", "conv", "transposed", "pool", "keeping", "branches"]))
+    def layer(self, shape):
+        channels = shape[0]
+        kinds = ["conv", "conv", "transposed", "pool", "resized", "samples", "keeping", "branches"]
+        kind = self.draw(st.sampled_from(kinds))
+        if kind in ("resized", "samples"):
+            return getattr(self, kind)(shape)
         if kind in ("conv", "transposed"):
             layer = (self.convolution if kind == "conv" else self.transposed)(channels)
             rectified = layer.bias is not None and self.draw(st.booleans())
@@ -131,7 +159,7 @@ def networks(draw):
     image = draw(st.integers(1, 9)), draw(st.integers(1, 10)), draw(st.sampled_from([1, 2, 3, 5, 8, 13, 33]))
     layers, probe = [], np.random.default_rng(0).standard_normal((2, *image))
     for _ in range(draw(st.integers(1, 5))):
-        layer = own.layer(probe.shape[1])
+        layer = own.layer(probe.shape[1:])
         try:
             output = copy.deepcopy(layer).astype(np.float64).eval().forward(probe)
         except ValueError:

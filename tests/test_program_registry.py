@@ -39,7 +39,7 @@ def network(row, shape, dtype, rows):
     first = firsts[len(shape)](width)
     body = nn.Sequential(first, nn.Tanh(), row.layer(dtype), nn.Flatten()).astype(dtype)
     for number, module in enumerate(body.modules()):
-        if isinstance(module, nn.Dropout):
+        if isinstance(module, (nn.Dropout, nn.Dropout2d)):
             module.key = number
     xs = [normal(rng, dtype, rows, *shape[1:]) for _ in range(BATCHES)]
     output = body.forward(xs[0])

@@ -148,6 +148,10 @@ class Dropout2d(_Dropout):
             return grad_output
         return grad_output * self._mask(input, max(self.step - 1, 0))
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "training", "p")
+        return tape.dropout_planes(input, self, probability("Dropout2d", self.p))
+
     def _mask(self, input: Array, step: int) -> Array:
         """0 or 1 / (1 - p) for each channel of each image, (N, C, 1, 1)."""
         mask: Array = backend.ops.dropout(np.ones(input.shape[:2], input.dtype), self.p, self.key, step)

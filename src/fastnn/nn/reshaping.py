@@ -56,6 +56,11 @@ class ZeroPad2d(Module):
         )
         return (..., *kept), (..., *there), out_size
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, *self.config_names)
+        left, right, top, bottom = self.padding
+        return tape.pad(tape.planes(input, 2), ((top, bottom), (left, right)))
+
     def update_output(self, input: Array) -> Array:
         (input,) = images("ZeroPad2d", input=input)
         kept, there, out_size = self._places(input.shape[2:])
@@ -128,6 +133,10 @@ class Upsample(Module):
         if any(out % n for out, n in zip(numbers, sizes[2:], strict=True)):
             raise ValueError(f"Upsample: expected input of a size that divides {self.size}, got {sizes}")
         return tuple(out // n for out, n in zip(numbers, sizes[2:], strict=True))
+
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, *self.config_names)
+        return tape.upsample(tape.in_lanes(input), self._scales)
 
     def update_output(self, input: Array) -> Array:
         input = np.asarray(input)

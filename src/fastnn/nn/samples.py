@@ -116,6 +116,10 @@ class LayerNorm(_Rows):
         names = ("eps", "elementwise_affine", "bias")
         return ", ".join([str(self.normalized_shape), *(f"{name}={self._argument(name)!r}" for name in names)])
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "normalized_shape", "eps", *self.param_names)
+        return tape.row_norm(input, self.normalized_shape, self.weight, self.bias, True, self.eps)
+
     def update_output(self, input: Array) -> Array:
         rows = self._rows("input", input)
         output = backend.ops.layer_norm_forward(rows, self._vector(self.weight), self._vector(self.bias), self.eps)
@@ -193,6 +197,11 @@ class RMSNorm(_Rows):
         dtype = floatings("RMSNorm", ("weight",), input=input, weight=weight)[0].dtype
         return float(np.finfo(dtype).eps)
 
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "normalized_shape", "eps", *self.param_names)
+        eps = float(np.finfo(tape.dtype).eps) if self.eps is None else self.eps
+        return tape.row_norm(input, self.normalized_shape, self.weight, None, False, eps)
+
     def update_output(self, input: Array) -> Array:
         rows, weight = self._rows("input", input), self._vector(self.weight)
         return backend.ops.rms_norm_forward(rows, weight, self._eps(rows, weight)).reshape(np.shape(input))
@@ -269,6 +278,10 @@ class GroupNorm(_JointGradients):
             expected = " or ".join(f"(N, {self.num_channels}{axes})" for axes in ("", ", L", ", H, W"))
             raise ValueError(f"GroupNorm: expected input of shape {expected}, got {array.shape}")
         return array.reshape(*array.shape[:2], math.prod(array.shape[2:]))
+
+    def lower(self, tape: Any, input: Any) -> Any:
+        tape.watch(self, "num_groups", "num_channels", "eps", *self.param_names)
+        return tape.group_norm(input, self.num_groups, self.num_channels, self.weight, self.bias, self.eps)
 
     def update_output(self, input: Array) -> Array:
         x = self._channels(input)

@@ -1,4 +1,4 @@
-"""Convolutions and pooling of planes, which lie in lanes: what a tape writes for them."""
+"""Layers of planes, which lie in lanes: convolutions, pooling, padding, dropout of channels."""
 
 from __future__ import annotations
 
@@ -142,6 +142,66 @@ class Planes(Branching):
             self._emit("avg_pool_backward", dy, dx, numbers=numbers)
 
         return self._pooled(input, shape, "avg_pool_forward", numbers, back)
+
+    def pad(self, input: Value, ends: tuple[Pair, Pair]) -> Value:
+        """Planes with zeros before and behind either axis; where a number is negative, so much is cut off."""
+        down, across = plane_size(input.shape)
+        (top, bottom), (left, right) = ends
+        out = down + top + bottom, across + left + right
+        if min(out) < 1:
+            raise Unsuited
+        return self._copied(input, out, (1, 1), "pad", (top, left))
+
+    def upsample(self, input: Value, repeats: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Value:
+        """Planes whose positions are repeated as often as `repeats` says of the shape of a batch."""
+        try:
+            down, across = (1, *repeats((1, *input.shape)))[-2:]
+        except ValueError:
+            raise Unsuited from None
+        height, width = plane_size(input.shape)
+        return self._copied(input, (height * down, width * across), (down, across), "upsample", ())
+
+    def _copied(self, input: Value, out: Pair, kernel: Pair, name: str, numbers: tuple[int, ...]) -> Value:
+        """What has one instruction for the way forward and one for the way back, which reads the gradient alone."""
+        if 0 in input.shape:
+            raise Unsuited
+        window, shape = self._slides(input, out, input.shape[0], kernel, kernel, (1, 1), (0, 0), 1)
+        numbers = (window, *numbers, input.lanes)
+        output = self._result(input, shape, lanes=input.lanes)
+        self._emit(f"{name}_forward", input.place, output.place, numbers=numbers)
+        self.ns += (input.size + output.size) / ELEMENTS_PER_NS
+
+        def back(dy: Place) -> Place:
+            dx = self._take(input.size)
+            self._emit(f"{name}_backward", dy, dx, numbers=numbers)
+            self._give_back(dy)
+            return dx
+
+        self._back.append((output.trained, back))
+        return output
+
+    def dropout_planes(self, input: Value, module: Any, p: float) -> Value:
+        """Dropout of whole planes by a layer with `key` and `step`; the identity where it does not train."""
+        if len(input.shape) != 3:
+            raise Unsuited
+        if not (self.training and module.training):
+            return input
+        channels, numbers = input.shape[0], (input.shape[0], prod(input.shape[1:]))
+        factors = Place(self._bytes(channels))
+        self._emit("channel_mask", factors, numbers=(channels, self.mask(module), round(65536 * p)),
+                   scalars=(1 / (1 - p),))  # fmt: skip
+        input = self.in_lanes(input)
+        output = self._result(input, input.shape, lanes=True)
+        self._emit("scale_planes", input.place, factors, output.place, numbers=numbers)
+        self.ns += input.size / ELEMENTS_PER_NS
+
+        def back(dy: Place) -> Place:
+            dx = self._over(dy, input.size)
+            self._emit("scale_planes", dy, factors, dx, numbers=numbers)
+            return self._instead(dx, dy)
+
+        self._back.append((output.trained, back))
+        return output
 
     def _pooled(self, input: Value, shape: tuple[int, ...], name: str, numbers: tuple[int, ...],
                 way_back: Callable[[Place, Place], None]) -> Value:  # fmt: skip

@@ -157,6 +157,13 @@ class Recorder:
         """The program is only right as long as the list holds the same layers."""
         self.lists.append(layers)
 
+    def mask(self, module: Any) -> int:
+        """The number of the stream of masks of a layer with `key` and `step`."""
+        if any(module is known for known in self.masks):
+            raise Unsuited  # used twice: each forward has a mask of its own
+        self.masks.append(module)
+        return len(self.masks) - 1
+
     # Instructions and memory
 
     def _emit(

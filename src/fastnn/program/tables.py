@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .planes import Planes
 from .recorder import ELEMENTS_PER_NS, INPUT, Place, Unsuited, Value
+from .samples import Samples
 
 
-class Tables(Planes):
+class Tables(Samples):
     """The part of a tape that knows of integers: they are the rows that go in, and only tables read them."""
 
     def embedding(self, input: Value, weight: Any, padding_idx: Any) -> Value:

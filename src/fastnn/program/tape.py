@@ -84,10 +84,7 @@ class Tape(Tables):
             sides = ((input.place, ins), (dy, outs))
             self._weight_gradient(weight, *(sides if in_out else sides[::-1]))
             if bias is not None:
-                place, more = self._sum_of(bias)
-                self.scratch = max(self.scratch, self._bytes(outs))
-                self._emit("column_sums", dy, place, numbers=(outs, self._number(bias), more))
-                self._used(bias)
+                self._gradient(bias, "column_sums", (dy,), (outs, 1, 1))
             self._give_back(dy)
             return dx
 
@@ -297,11 +294,8 @@ class Tape(Tables):
         """Dropout of a layer with `key` and `step`; the identity where it does not train."""
         if not (self.training and module.training):
             return input
-        if any(module is known for known in self.masks):
-            raise Unsuited  # used twice: each forward has a mask of its own
-        self.masks.append(module)
         input = self.in_rows(input)
-        numbers, scalars = (input.size, len(self.masks) - 1, round(65536 * p)), (1 / (1 - p),)
+        numbers, scalars = (input.size, self.mask(module), round(65536 * p)), (1 / (1 - p),)
         output = self._result(input, input.shape)
         self._emit("dropout", input.place, output.place, numbers=numbers, scalars=scalars)
         self.ns += 2 * input.size / ELEMENTS_PER_NS
