@@ -31,6 +31,26 @@ void fnn_run_sample_norm_backward(struct member *m, instruction i)
                                       chunks(end * per, ROW_STEP));
 }
 
+/* x, w, b, y in lanes; groups, channels, positions of a plane; eps. */
+void fnn_run_group_norm_planes_forward(struct member *m, instruction i)
+{
+    const size_t groups = (size_t)i->n[0];
+    FOR_BLOCKS_OF_ROWS(first, last)
+        fnn_group_norm_planes_forward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                           m->rows, groups, (size_t)i->n[1], (size_t)i->n[2], i->d[0], first * groups,
+                                           last * groups);
+}
+
+/* x, w, dy, dx, sums of gradients by w and by b, which have a row for every block of rows; as above. */
+void fnn_run_group_norm_planes_backward(struct member *m, instruction i)
+{
+    const size_t groups = (size_t)i->n[0];
+    FOR_BLOCKS_OF_ROWS(first, last)
+        fnn_group_norm_planes_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                            at(m, i, 4, 0), at(m, i, 5, 0), m->rows, groups, (size_t)i->n[1],
+                                            (size_t)i->n[2], i->d[0], first * groups, last * groups);
+}
+
 /* ---- dropped channels ---- */
 
 #define FILL(real)                                                                                                     \

@@ -232,3 +232,17 @@ def test_changes_of_a_layer_count():
         setattr(model[index], name, value)
         np.testing.assert_allclose(infer(x), model.forward(x), rtol=1e-4, atol=1e-5)
         assert np.abs(infer(x) - before).max() > 1e-4, (index, name)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 17])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_lanes_without_a_row_add_nothing(isa, rows, dtype):
+    """Their planes are constant, so that without eps a norm would divide 0 by 0."""
+    model = nn.Sequential(nn.Conv2d(1, 4, 2, rng=0), nn.GroupNorm(4, 4, eps=0.0), nn.Dropout2d(0.2, rng=0),
+                          nn.Upsample(scale_factor=2), nn.ZeroPad2d(1), nn.Conv2d(4, 2, 3, rng=1), nn.Flatten(),
+                          nn.Linear(72, CLASSES, rng=2))  # fmt: skip
+    twin = Twin(model.astype(dtype), nn.CrossEntropyLoss(), optim.SGD, 1e-2)
+    x, y = np.random.default_rng(rows).standard_normal((rows, 1, 4, 4)).astype(dtype), np.arange(rows) % CLASSES
+    with backend.use_backend("native"), programs_alone():
+        twin.both(x, y, ULPS)
+    twin.compare(ULPS)

@@ -12,6 +12,7 @@ import numpy as np
 from .. import backend
 from ..nn import Criterion, Module
 from ..optim import Optimizer
+from .layouts import lane_count
 from .recorder import INPUT, OUTPUT, Array, Place, Unsuited, Value, numbered
 from .tape import CHUNK, LABEL, Tape, compilable
 
@@ -225,7 +226,7 @@ def inference_program(model: Module, x: Array, packing: bool = False) -> tuple[A
         The layers themselves have to serve.
     """
     dtype = float_dtype(model, x)
-    lanes = backend.ops.panel_width(dtype) // 2
+    lanes = lane_count(dtype)
     few = len(x) < FEW * lanes
     tape = Tape(dtype, packing=packing, few=few, integers=x.dtype == np.int64)
     output = tape.in_rows(tape.layer(model, tape.input(x.shape[1:])))

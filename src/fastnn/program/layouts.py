@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
+from .. import backend
 from .recorder import ELEMENTS_PER_NS, Place, Recorder, Unsuited, Value
 
 
@@ -12,6 +14,12 @@ def plane_size(shape: tuple[int, ...]) -> tuple[int, int]:
     if len(shape) not in (2, 3):
         raise Unsuited
     return (1, shape[1]) if len(shape) == 2 else (shape[1], shape[2])
+
+
+def lane_count(dtype: Any) -> int:
+    """The rows of a block in lanes."""
+    count: int = backend.ops.panel_width(dtype) // 2
+    return count
 
 
 class Layouts(Recorder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from .layouts import lane_count
 from .planes import Planes
 from .recorder import ELEMENTS_PER_NS, Place, Unsuited, Value
 
@@ -20,37 +21,41 @@ class Samples(Planes):
         outer = len(input.shape) - len(shape)
         if outer < 0 or input.shape[outer:] != shape:
             raise Unsuited
-        return self._norm(input, shape, weight, bias, (1, prod(shape), 1, prod(input.shape[:outer]), centred), eps)
+        per = prod(input.shape[:outer])
+        numbers = 1, prod(shape), 1, per, centred
+        return self._norm(self.in_rows(input), "sample_norm", numbers, (weight, bias), shape, (per, BLOCK), eps)
 
     def group_norm(self, input: Value, groups: int, channels: int, weight: Any, bias: Any, eps: float) -> Value:
         """Groups of the channels, which are the first axis of a row, each over its standard deviation."""
         if len(input.shape) not in (1, 2, 3) or input.shape[0] != channels or groups < 1 or channels % groups:
             raise Unsuited
-        length = prod(input.shape[1:])
-        return self._norm(input, (channels,), weight, bias, (groups, channels // groups * length, length, 1, True), eps)
+        shape, arrays, length = (channels,), (weight, bias), prod(input.shape[1:])
+        if input.lanes:
+            numbers: tuple[int, ...] = groups, channels, length
+            return self._norm(input, "group_norm_planes", numbers, arrays, shape, (1, lane_count(self.dtype)), eps)
+        numbers = groups, channels // groups * length, length, 1, True
+        return self._norm(input, "sample_norm", numbers, arrays, shape, (1, BLOCK), eps)
 
-    def _norm(self, input: Value, shape: tuple[int, ...], weight: Any, bias: Any, numbers: tuple[int, ...],
-              eps: float) -> Value:  # fmt: skip
-        """Samples of groups of elements, of which some share one of weight and bias, as `sample_norm_forward` says."""
+    def _norm(self, input: Value, name: str, numbers: tuple[int, ...], arrays: tuple[Any, Any], shape: tuple[int, ...],
+              blocks: tuple[int, int], eps: float) -> Value:  # fmt: skip
+        """A norm with weight and bias of a shape; `blocks`: samples of a row, and whose gradients are summed first."""
         if 0 in input.shape:
             raise Unsuited
-        input = self.in_rows(input)
-        weight, bias = (self.array(array, shape, self.training) for array in (weight, bias))
-        output = self._result(input, input.shape, self._use(weight, bias))
-        self._emit("sample_norm_forward", input.place, weight, bias, output.place, numbers=numbers, scalars=(eps,))
+        weight, bias = (self.array(array, shape, self.training) for array in arrays)
+        output = self._result(input, input.shape, self._use(weight, bias), lanes=input.lanes)
+        self._emit(f"{name}_forward", input.place, weight, bias, output.place, numbers=numbers, scalars=(eps,))
         self.ns += (4 if self.training else 1) * input.size / ELEMENTS_PER_NS
-        cols, per = prod(shape), numbers[3]
+        cols = prod(shape)
 
         def back(dy: Place) -> Place | None:
-            dx, slopes = self._over(dy, input.size), self._sums(cols, per)
-            levels = None if bias is None else self._sums(cols, per)
-            self._emit("sample_norm_backward", input.place, weight, dy, dx, slopes, levels, numbers=numbers,
-                       scalars=(eps,))  # fmt: skip
+            dx, slopes = self._over(dy, input.size), self._sums(cols, *blocks)
+            levels = None if bias is None else self._sums(cols, *blocks)
+            self._emit(f"{name}_backward", input.place, weight, dy, dx, slopes, levels, numbers=numbers, scalars=(eps,))
             for array, sums in ((weight, slopes), (bias, levels)):
                 if sums is None:
                     continue
                 if array is not None:
-                    self._gradient(array, "column_sums", (sums,), (cols, per, BLOCK))
+                    self._gradient(array, "column_sums", (sums,), (cols, *blocks))
                 self._give_back(sums)
             dx = self._instead(dx, dy)
             if input.trained:
@@ -61,8 +66,8 @@ class Samples(Planes):
         self._back.append((output.trained, back))
         return output
 
-    def _sums(self, cols: int, per: int) -> Place:
-        """Memory for the gradients by a parameter of `cols` elements, a row for every BLOCK samples."""
-        place = self._take(-(-per * cols // BLOCK))
+    def _sums(self, cols: int, per: int, block: int) -> Place:
+        """Memory for the gradients by a parameter of `cols` elements, a row for every block of the samples."""
+        place = self._take(-(-per * cols // block))
         place.fixed = max(place.fixed, self._bytes(cols))
         return place
