@@ -29,13 +29,12 @@ NETWORKS = {
         ("AdaptiveAvgPool2d", 1), ("Flatten",), ("Linear", 128, 10),
     ],
 }  # fmt: skip
+POOLS = {"MaxPool2d": (2,), "MaxPool2d of 3": (3, 2, 1)}  # both halve the sides
+PLANES = (64, 32, 32, 32), (64, 16, 28, 28), (64, 128, 8, 8)
 LAYER_SHAPES = (
     ("MaxPool2d", (64, 6, 28, 28)),
-    ("MaxPool2d", (64, 32, 32, 32)),
-    ("BatchNorm2d", (64, 32, 32, 32)),
-    ("BatchNorm2d", (64, 128, 8, 8)),
-    ("LayerNorm", (128, 256)),
-    ("LayerNorm", (4096, 1024)),
+    *((name, shape) for name in (*POOLS, "BatchNorm2d") for shape in PLANES),
+    *(("LayerNorm", shape) for shape in ((128, 256), (128, 1000), (1024, 1024), (64, 128, 768), (4096, 1024))),
 )
 POOLED = 1.25  # arrays that max-pooling reads and writes, one of them a quarter
 CLASSES = 10
@@ -48,8 +47,9 @@ def network(modules, name):
 
 def layer(modules, name, shape):
     """The layer of a case for this shape."""
-    arguments = {"MaxPool2d": 2, "BatchNorm2d": shape[1], "LayerNorm": shape[-1]}[name]
-    return getattr(modules, name)(arguments)
+    if name in POOLS:
+        return modules.MaxPool2d(*POOLS[name])
+    return getattr(modules, name)({"BatchNorm2d": shape[1], "LayerNorm": shape[-1]}[name])
 
 
 def convolved(pixels, kernel, padding):
@@ -109,5 +109,5 @@ def arrays(rng, name, shape, dtype, net):
     made = {"x": rng.standard_normal(shape).astype(dtype)}
     if net:
         return made | {"y": rng.integers(0, CLASSES, shape[0]), "parameters": parameters(rng, name, dtype)}
-    out = (*shape[:2], shape[2] // 2, shape[3] // 2) if name == "MaxPool2d" else shape
+    out = (*shape[:2], shape[2] // 2, shape[3] // 2) if name in POOLS else shape
     return made | {"dy": rng.standard_normal(out).astype(dtype)}

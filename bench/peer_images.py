@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from image_work import NETWORKS, convolution, network
+from image_work import NETWORKS, POOLS, convolution, network
 from peer_work import Job
 
 EPS = 1e-5
@@ -107,6 +107,10 @@ class JaxImages:
         np, lax = self.jax.numpy, self.jax.lax
         if case.name == "MaxPool2d":
             return lambda x: self._greatest(*(x[:, :, top::2, left::2] for top in (0, 1) for left in (0, 1))), ()
+        if case.name in POOLS:
+            kernel, stride, pad = POOLS[case.name]
+            return lambda x: lax.reduce_window(x, -np.inf, lax.max, (1, 1, kernel, kernel), (1, 1, stride, stride),
+                                               ((0, 0), (0, 0), (pad, pad), (pad, pad))), ()  # fmt: skip
         axes, size = ((0, 2, 3), case.shape[1]) if case.name == "BatchNorm2d" else ((-1,), case.shape[-1])
         shape = (size, 1, 1) if case.name == "BatchNorm2d" else (size,)
 

@@ -97,7 +97,7 @@ class Case:
     @property
     def bytes(self):
         """What is read and written at least where memory is the limit."""
-        streams = image_work.POOLED if self.name == "MaxPool2d" else STREAMS.get(self.work) or STREAMS[self.name]
+        streams = image_work.POOLED if self.name in image_work.POOLS else STREAMS.get(self.work) or STREAMS[self.name]
         return int(streams * prod(self.shape) * np.dtype(self.dtype).itemsize)
 
     @property

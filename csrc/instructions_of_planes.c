@@ -274,41 +274,33 @@ static struct fnn_planes planes_of(const struct member *m, instruction i, int ro
 }
 
 /* x, w, b, y, mean, var, running mean, running var; channels, positions of a plane, counter or -1, whether momentum is
- * none, whether not in lanes; eps, momentum. */
+ * none, whether not in lanes, whether y is max(0, y); eps, momentum. */
 void fnn_run_batch_norm_planes(struct member *m, instruction i)
 {
     const struct fnn_planes p = planes_of(m, i, i->n[4] != 0);
     FOR_SHARE((size_t)i->n[0], 1) {
         fnn_batch_norm_planes_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
-                                   at(m, i, 4, 0), at(m, i, 5, 0), &p, 0, i->d[0], begin, end);
+                                   at(m, i, 4, 0), at(m, i, 5, 0), &p, 0, i->n[5] != 0, i->d[0], begin, end);
         fnn_track(m, i, (double)m->rows * (double)i->n[1], begin, end);
     }
 }
 
-/* x, w, dy, dx, dw, db; channels, positions of a plane; eps. */
+/* x, mean, var, w, b, dy, dx, dw, db; channels, positions of a plane, whether y is max(0, y), whether the statistics do
+ * not come from x; eps. */
 void fnn_run_batch_norm_planes_backward(struct member *m, instruction i)
 {
     const struct fnn_planes p = planes_of(m, i, 0);
     FOR_SHARE((size_t)i->n[0], 1)
-        fnn_batch_norm_planes_backward_part(m->type, at(m, i, 0, 0), NULL, NULL, at(m, i, 1, 0), at(m, i, 2, 0),
-                                            at(m, i, 3, 0), at(m, i, 4, 0), at(m, i, 5, 0), &p, i->d[0], begin, end);
+        fnn_batch_norm_planes_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
+                                            at(m, i, 4, 0), at(m, i, 5, 0), at(m, i, 6, 0), at(m, i, 7, 0),
+                                            at(m, i, 8, 0), &p, i->n[3] != 0, i->n[2] != 0, i->d[0], begin, end);
 }
 
-/* x, mean, var, w, b, y; channels, positions of a plane, whether not in lanes; eps. */
+/* x, mean, var, w, b, y; channels, positions of a plane, whether not in lanes, whether y is max(0, y); eps. */
 void fnn_run_batch_norm_planes_inference(struct member *m, instruction i)
 {
     const struct fnn_planes p = planes_of(m, i, i->n[2] != 0);
     FOR_SHARE((size_t)i->n[0], 1)
         fnn_batch_norm_planes_part(m->type, at(m, i, 0, 0), at(m, i, 3, 0), at(m, i, 4, 0), at(m, i, 5, 0),
-                                   at(m, i, 1, 0), at(m, i, 2, 0), &p, 1, i->d[0], begin, end);
-}
-
-/* x, mean, var, w, dy, dx, dw, db; channels, positions of a plane; eps. */
-void fnn_run_batch_norm_planes_inference_backward(struct member *m, instruction i)
-{
-    const struct fnn_planes p = planes_of(m, i, 0);
-    FOR_SHARE((size_t)i->n[0], 1)
-        fnn_batch_norm_planes_backward_part(m->type, at(m, i, 0, 0), at(m, i, 1, 0), at(m, i, 2, 0), at(m, i, 3, 0),
-                                            at(m, i, 4, 0), at(m, i, 5, 0), at(m, i, 6, 0), at(m, i, 7, 0), &p, i->d[0],
-                                            begin, end);
+                                   at(m, i, 1, 0), at(m, i, 2, 0), &p, 1, i->n[3] != 0, i->d[0], begin, end);
 }

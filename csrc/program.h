@@ -22,7 +22,7 @@ extern const int fnn_instruction_splits[FNN_INSTRUCTION_COUNT];
 struct fnn_instruction {
     int kind;    /* an enum fnn_instruction_kind */
     int meet;    /* the team meets before it */
-    int v[8];    /* places of the operands */
+    int v[9];    /* places of the operands */
     int64_t n[6]; /* sizes, strides and indices */
     double d[2];
 };

@@ -381,3 +381,25 @@ step(small, np.zeros(2, int))
 @pytest.mark.parametrize("start", ["warm", "cold"])
 def test_too_little_memory_is_an_error_and_leaves_everything_as_it_was(start):
     subprocess.run([sys.executable, "-c", SCARCE, start], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("rows", [2, 21, 40])
+@pytest.mark.parametrize("by_batch", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+def test_norms_with_rectifiers_behind_them_train(isa, rows, by_batch, affine):
+    model = nn.Sequential(nn.Conv2d(2, 3, 3, rng=0), nn.BatchNorm2d(3, affine=affine), nn.ReLU(), nn.MaxPool2d(2),
+                          nn.Conv2d(3, 4, 2, rng=1), nn.BatchNorm2d(4, affine=affine), nn.ReLU(), nn.Flatten(),
+                          nn.Linear(4 * 8, CLASSES, rng=2)).astype(np.float64)  # fmt: skip
+    for norm in (model[1], model[5]):
+        norm.train(by_batch)
+        if affine:
+            norm.weight[...], norm.bias[...] = -0.5, 0.3
+    twin, rng = Twin(model, nn.CrossEntropyLoss(), sgd), np.random.default_rng(0)
+    for _ in range(3):
+        x, y = rng.standard_normal((rows, 2, 9, 12)), rng.integers(0, CLASSES, rows)
+        with backend.use_backend("native"), programs_alone():
+            got = twin.step(x, y)
+        close(got, explicit_step(twin.model, twin.criterion, twin.optimizer, x, y))
+        twin.compare(ULPS)
+    expected = twin.model.eval().forward(x)
+    np.testing.assert_allclose(fastnn.compile(twin.copy.eval())(x), expected, rtol=1e-9, atol=1e-9)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support import DTYPES, same_bits
 
 import fastnn
-from fastnn import nn, reference
+from fastnn import backend, nn, reference
 
 EXACT = {"rtol": 1e-9, "atol": 1e-11}
 
@@ -178,6 +178,30 @@ def test_the_largest_element_of_special_ones():
     np.testing.assert_array_equal(layer.backward(x, dy), expected)
 
 
+@pytest.mark.parametrize("size", [(2, 2), (4, 6), (8, 8), (6, 18), (2, 32), (10, 70)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_first_of_equal_elements_of_two_by_two(isa, size, dtype):
+    values = np.array([0, 1, 2, -np.inf, np.nan], dtype)
+    x = np.random.default_rng(0).choice(values, (3, 2, *size))
+    dy = 1 + np.arange(x.size // 4, dtype=dtype).reshape(3, 2, size[0] // 2, size[1] // 2)
+    windows = x.reshape(3, 2, size[0] // 2, 2, size[1] // 2, 2).transpose(0, 1, 2, 4, 3, 5).reshape(*dy.shape, 4)
+    first = np.where(np.isnan(windows), 9, windows).argmax(-1)
+    expected = np.where(np.arange(4) == first[..., None], dy[..., None], 0)
+    expected = expected.reshape(*dy.shape, 2, 2).transpose(0, 1, 2, 4, 3, 5).reshape(x.shape)
+    np.testing.assert_array_equal(nn.MaxPool2d(2).backward(x, dy), expected)
+
+
+@pytest.mark.parametrize("layer", [nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(3), nn.AvgPool2d(2)], ids=repr)
+def test_many_planes_are_pooled_as_each_of_them(isa, layer):
+    x = np.random.default_rng(0).integers(0, 5, (301, 10, 12, 12)).astype(np.float32)
+    with backend.threads(1):
+        y, dx = layer.forward(x), layer.backward(x, layer.forward(x))
+        for begin in range(0, 301, 10):
+            part = slice(begin, begin + 10)
+            assert same_bits(layer.forward(x[part]), y[part])
+            assert same_bits(layer.backward(x[part], y[part]), dx[part])
+
+
 def test_padding_is_never_the_largest_element():
     x = np.full((1, 1, 2, 2), -np.inf)
     layer = nn.MaxPool2d(3, stride=1, padding=1)
@@ -220,6 +244,33 @@ def test_convolutions_keep_what_is_not_finite(special, dtype, rows):
 def same_where_not_finite(got, expected):
     assert 0 < np.isfinite(expected).sum() < expected.size
     np.testing.assert_array_equal(np.where(np.isfinite(got), 0, got), np.where(np.isfinite(expected), 0, expected))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 1, 2), (70, 5, 3, 7), (9, 20, 8, 8), (3, 2, 70, 90)])
+@pytest.mark.parametrize("kind", ["far", "outlier", "drift", "constant"])
+def test_moments_of_planes_are_accurate_wherever_they_lie(isa, shape, kind):
+    """Also far from 0 beside their spread, or where the first image lies far from the others."""
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal(shape), rng.standard_normal(shape).astype(np.float32)
+    if kind == "outlier":
+        x[0] += 1e4
+    elif kind == "drift":
+        x += np.linspace(-1e3, 1e3, len(x)).reshape(-1, 1, 1, 1)
+    else:
+        x = 1e4 + (x if kind == "far" else 0 * x)
+    x = x.astype(np.float32)
+    layer, exact = nn.BatchNorm2d(shape[1], momentum=1.0), nn.BatchNorm2d(shape[1], momentum=1.0, dtype=np.float64)
+    layer.forward(x)
+    with backend.use_backend("reference"):
+        exact.forward(x.astype(np.float64))
+        expected = exact.backward(x.astype(np.float64), dy.astype(np.float64))
+    eps = np.finfo(np.float32).eps
+    np.testing.assert_allclose(layer.running_mean, exact.running_mean, rtol=4 * eps, atol=4 * eps * np.abs(x).max())
+    np.testing.assert_allclose(layer.running_var, exact.running_var, rtol=256 * eps, atol=1e-9)
+    spread = np.sqrt(exact.running_var.max() + layer.eps)  # x - mean is off by an eps of the mean
+    near = (256 + np.abs(exact.running_mean).max() / spread) * eps
+    got = layer.backward(x, dy)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=near * np.abs(expected).max())
 
 
 # ---------------------------------------------------------------------------------------------------------------

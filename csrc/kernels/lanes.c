@@ -6,6 +6,9 @@
 #include "kernel.h"
 #include "window.h"
 
+/* Elements beyond those at work that are fetched: of so many rows at once the processor does not foresee them. */
+enum { AHEAD = 4 * LANES };
+
 /* Units: planes of all blocks. Lanes without a row become 0, which keeps them out of every sum. */
 void FNN_NAME(to_lanes)(const real_t *x, real_t *y, size_t rows, size_t channels, size_t size, size_t begin, size_t end)
 {
@@ -15,8 +18,10 @@ void FNN_NAME(to_lanes)(const real_t *x, real_t *y, size_t rows, size_t channels
         real_t *to = y + unit * (size + 1) * LANES;
         FOR_VECTORS(i, n, 0, size, {
             vec_t square[LANES];
-            for (size_t row = 0; row < LANES; row++)
+            for (size_t row = 0; row < LANES; row++) {
+                __builtin_prefetch(from + row * channels * size + i + AHEAD);
                 square[row] = row < count ? vec_get(from + row * channels * size + i, n, 0) : VEC(0);
+            }
             vec_transpose(square);
             for (size_t l = 0; l < n; l++)
                 vec_store(to + (i + l) * LANES, square[l]);
@@ -37,8 +42,10 @@ void FNN_NAME(from_lanes)(const real_t *x, real_t *y, size_t rows, size_t channe
             for (size_t l = 0; l < LANES; l++)
                 square[l] = l < n ? vec_load(from + (i + l) * LANES) : VEC(0);
             vec_transpose(square);
-            for (size_t row = 0; row < count; row++)
+            for (size_t row = 0; row < count; row++) {
+                __builtin_prefetch(to + row * channels * size + i + AHEAD, 1);
                 vec_put(to + row * channels * size + i, square[row], n);
+            }
         })
     }
 }

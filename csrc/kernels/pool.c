@@ -1,4 +1,5 @@
-/* Pooling of planes in lanes (window.h), and its gradients; units: planes.
+/* Pooling of planes in lanes (window.h), and its gradients; of windows of two by two also of planes as they are. Units:
+ * planes.
  *
  * Precision: maxima are exact, NaN counts as the largest number. Means are sums in real_t over a window, row by row.
  */
@@ -69,12 +70,40 @@ void FNN_NAME(max_pool_forward)(const real_t *x, real_t *y, const struct fnn_win
     }
 }
 
+static size_t steps(struct span s, size_t dilation) { return (s.end - s.begin + dilation - 1) / dilation; }
+
 /* Whether every element is in one window. */
 static int tiled(const struct fnn_window *z)
 {
     return z->stride_down == z->kernel_height && z->stride_across == z->kernel_width && z->dilation_down == 1 &&
            z->dilation_across == 1 && z->out_height * z->kernel_height == z->height &&
            z->out_width * z->kernel_width == z->width && z->pad_top == 0 && z->pad_left == 0;
+}
+
+/* Adds grad to the first of the largest of down x across elements, `line` and `step` apart; alone: there is nothing to
+ * add to. */
+INLINE void route(const real_t *from, real_t *to, vec_t grad, size_t down, size_t across, size_t line, size_t step,
+                  int alone)
+{
+    vec_t most = VEC(-INFINITY);
+    mask_t winner = {0};
+#pragma GCC unroll 3
+    for (size_t r = 0; r < down; r++)
+#pragma GCC unroll 3
+        for (size_t c = 0; c < across; c++) {
+            const vec_t v = vec_load(from + r * line + c * step);
+            const mask_t better = ~(v <= most) & (most == most);
+            most = vec_select(better, v, most);
+            winner = (better & (int_t)(r * across + c)) | (~better & winner);
+        }
+#pragma GCC unroll 3
+    for (size_t r = 0; r < down; r++)
+#pragma GCC unroll 3
+        for (size_t c = 0; c < across; c++) {
+            real_t *at = to + r * line + c * step;
+            const vec_t part = (vec_t)((mask_t)(winner == (int_t)(r * across + c)) & (mask_t)grad);
+            vec_store(at, alone ? part : vec_load(at) + part);
+        }
 }
 
 /* To the first of the largest elements. */
@@ -91,15 +120,61 @@ void FNN_NAME(max_pool_backward)(const real_t *x, const real_t *dy, real_t *dx, 
             memset(to, 0, plane * sizeof *to);
         FOR_WINDOWS(z, out, down, across, {
             const vec_t grad = vec_load(dy + unit * y_plane + out * LANES);
-            vec_t most = VEC(-INFINITY);
-            mask_t open = ~(mask_t){0};
-            FOR_TAPS(z, at, down, across, { most = larger(vec_load(from + at), most); })
-            FOR_TAPS(z, at, down, across, {
-                const vec_t v = vec_load(from + at);
-                const mask_t hit = open & ((v == most) | (v != v));
-                vec_store(to + at, (alone ? VEC(0) : vec_load(to + at)) + vec_select(hit, grad, VEC(0)));
-                open &= ~hit;
-            })
+            const size_t rows = steps(down, z->dilation_down), cols = steps(across, z->dilation_across);
+            const size_t line = z->dilation_down * z->width * LANES, step = z->dilation_across * LANES;
+            const size_t first = (down.begin * z->width + across.begin) * LANES;
+            if (rows == 3 && cols == 3) /* constants, which the compiler unrolls */
+                route(from + first, to + first, grad, 3, 3, line, step, alone);
+            else if (rows == 3 && cols == 2)
+                route(from + first, to + first, grad, 3, 2, line, step, alone);
+            else if (rows == 2 && cols == 3)
+                route(from + first, to + first, grad, 2, 3, line, step, alone);
+            else if (rows == 2 && cols == 2)
+                route(from + first, to + first, grad, 2, 2, line, step, alone);
+            else
+                route(from + first, to + first, grad, rows, cols, line, step, alone);
+        })
+    }
+}
+
+/* Lane l is lane l / 2 of v. */
+INLINE vec_t doubled(vec_t v)
+{
+    vec_t twice;
+#ifdef __clang__
+    for (int_t l = 0; l < LANES; l++)
+        twice[l] = v[l / 2];
+#else
+    static const int_t lanes[16] = {0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7};
+    mask_t index;
+    memcpy(&index, lanes, sizeof index);
+    twice = __builtin_shuffle(v, index);
+#endif
+    return twice;
+}
+
+INLINE mask_t largest(vec_t v, vec_t most) { return (v == most) | (v != v); }
+
+/* Of windows of two by two side by side, planes as they are in a batch: a pair of lanes has one line of a window. */
+void FNN_NAME(max_pool_pairs_backward)(const real_t *x, const real_t *dy, real_t *dx, const struct fnn_window *z,
+                                       size_t begin, size_t end)
+{
+    static const int_t odd_lanes[16] = {0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1};
+    mask_t odd;
+    memcpy(&odd, odd_lanes, sizeof odd);
+    for (size_t line = begin * z->out_height; line < end * z->out_height; line++) {
+        const real_t *top = x + 2 * line * z->width, *grads = dy + line * z->out_width;
+        real_t *to = dx + 2 * line * z->width;
+        FOR_VECTORS(j, n, 0, z->width, {
+            const vec_t a = vec_get(top + j, n, 0), b = vec_get(top + z->width + j, n, 0);
+            const vec_t grad = doubled(vec_load_n(grads + j / 2, n / 2, 0));
+            const vec_t beside_a = vec_swap(a, 1), beside_b = vec_swap(b, 1);
+            const vec_t most = larger(larger(a, beside_a), larger(b, beside_b));
+            const mask_t in_a = largest(a, most), in_top = in_a | largest(beside_a, most);
+            const mask_t first_a = in_a & ~(odd & largest(beside_a, most));
+            const mask_t first_b = largest(b, most) & ~in_top & ~(odd & largest(beside_b, most));
+            vec_put(to + j, vec_select(first_a, grad, VEC(0)), n);
+            vec_put(to + z->width + j, vec_select(first_b, grad, VEC(0)), n);
         })
     }
 }

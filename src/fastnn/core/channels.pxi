@@ -90,8 +90,8 @@ def batch_norm_forward(input, weight, bias, double eps):
     if size_of(x) and cnp.PyArray_NDIM(x) == 3:
         p = planes_of(x)
         with nogil:
-            fnn_batch_norm_planes(type, data(x), data(w), data(b), data(y), data(mean), data(var), &p, False, eps,
-                                  channels)
+            fnn_batch_norm_planes(type, data(x), data(w), data(b), data(y), data(mean), data(var), &p, False, False,
+                                  eps, channels)
     elif size_of(x):
         with nogil:
             fnn_batch_norm_forward(type, data(x), data(w), data(b), data(y), data(mean), data(var), rows_of(x),
@@ -110,8 +110,8 @@ def batch_norm_backward(input, weight, grad_output, double eps):
     if size_of(x) and cnp.PyArray_NDIM(x) == 3:
         p = planes_of(x)
         with nogil:
-            fnn_batch_norm_planes_backward(type, data(x), NULL, NULL, data(w), data(dy), data(dx), data(dw), data(db),
-                                           &p, eps, channels)
+            fnn_batch_norm_planes_backward(type, data(x), NULL, NULL, data(w), NULL, data(dy), data(dx), data(dw),
+                                           data(db), &p, False, False, eps, channels)
     elif size_of(x):
         with nogil:
             fnn_batch_norm_backward(type, data(x), data(w), data(dy), data(dx), data(dw), data(db), rows_of(x),
@@ -130,7 +130,8 @@ def batch_norm_inference(input, mean, var, weight, bias, double eps):
     if size_of(x) and cnp.PyArray_NDIM(x) == 3:
         p = planes_of(x)
         with nogil:
-            fnn_batch_norm_planes(type, data(x), data(w), data(b), data(y), data(m), data(v), &p, True, eps, channels)
+            fnn_batch_norm_planes(type, data(x), data(w), data(b), data(y), data(m), data(v), &p, True, False, eps,
+                                  channels)
     elif size_of(x):
         with nogil:
             fnn_batch_norm_inference(type, data(x), data(m), data(v), data(w), data(b), data(y), rows_of(x), channels,
@@ -150,8 +151,8 @@ def batch_norm_inference_backward(input, mean, var, weight, grad_output, double 
     if size_of(x) and cnp.PyArray_NDIM(x) == 3:
         p = planes_of(x)
         with nogil:
-            fnn_batch_norm_planes_backward(type, data(x), data(m), data(v), data(w), data(dy), data(dx), data(dw),
-                                           data(db), &p, eps, channels)
+            fnn_batch_norm_planes_backward(type, data(x), data(m), data(v), data(w), NULL, data(dy), data(dx),
+                                           data(dw), data(db), &p, True, False, eps, channels)
     elif size_of(x):
         with nogil:
             fnn_batch_norm_inference_backward(type, data(x), data(m), data(v), data(w), data(dy), data(dx), data(dw),

@@ -56,13 +56,15 @@ cdef extern from "fnn.h" nogil:
                                   int accumulate, size_t units)
     void fnn_max_pool_forward(int type, const void *x, void *y, const fnn_window *z, size_t planes)
     void fnn_max_pool_backward(int type, const void *x, const void *dy, void *dx, const fnn_window *z, size_t planes)
+    void fnn_max_pool_pairs_backward(int type, const void *x, const void *dy, void *dx, const fnn_window *z,
+                                     size_t planes)
     void fnn_avg_pool_forward(int type, const void *x, void *y, const fnn_window *z, int pad_counts, size_t planes)
     void fnn_avg_pool_backward(int type, const void *dy, void *dx, const fnn_window *z, int pad_counts, size_t planes)
     void fnn_batch_norm_planes(int type, const void *x, const void *w, const void *b, void *y, void *mean, void *var,
-                               const fnn_planes *p, int given, double eps, size_t channels)
+                               const fnn_planes *p, int given, int relu, double eps, size_t channels)
     void fnn_batch_norm_planes_backward(int type, const void *x, const void *mean, const void *var, const void *w,
-                                        const void *dy, void *dx, void *dw, void *db, const fnn_planes *p, double eps,
-                                        size_t channels)
+                                        const void *b, const void *dy, void *dx, void *dw, void *db,
+                                        const fnn_planes *p, int given, int relu, double eps, size_t channels)
     void fnn_sample_norm_forward(int type, const void *x, const void *w, const void *b, void *y, size_t groups,
                                  size_t cols, size_t length, int centred, double eps, size_t rows)
     void fnn_sample_norm_backward(int type, const void *x, const void *w, const void *dy, void *dx, void *dw, void *db,
@@ -135,7 +137,7 @@ cdef extern from "program.h" nogil:
 
     struct fnn_instruction:
         int kind, meet
-        int v[8]
+        int v[9]
         int64_t n[6]
         double d[2]
 

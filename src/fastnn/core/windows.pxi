@@ -191,58 +191,86 @@ def conv_backward_params(input, grad_output, grad_weight, grad_bias, stride, pad
             given[...] = made
 
 
-# Pooling: every plane is a row of one channel.
+# Pooling: every plane is a row of one channel. So many planes go to lanes and back at a time that they stay in cache.
 
 cdef enum Pooling: MAX_FORWARD, MAX_BACKWARD, AVG_FORWARD, AVG_BACKWARD
+cdef enum:
+    POOL_BYTES = 1 << 19  # of the planes that a thread has in lanes
 
 
 cdef ndarray pooled(Pooling kind, ndarray x, ndarray dy, fnn_window z, bint pad_counts):
     """What pooling makes of x, or, on the way back, of dy (and of x for maxima)."""
     cdef ndarray given = dy if x is None else x
     cdef size_t rows = cnp.PyArray_DIM(given, 0) * cnp.PyArray_DIM(given, 1)
-    cdef size_t size = z.height * z.width, out_size = z.out_height * z.out_width
     cdef int type = type_of(given)
     cdef bint back = kind == MAX_BACKWARD or kind == AVG_BACKWARD, done = True
     cdef ndarray result = empty_planes(cnp.PyArray_DIM(given, 0), cnp.PyArray_DIM(given, 1),
                                        z.height if back else z.out_height, z.width if back else z.out_width,
                                        cnp.PyArray_TYPE(given))
-    cdef Lanes a, b
-    cdef void *px = data(x)
-    cdef void *pdy = data(dy)
-    cdef void *presult = data(result)
+    cdef char *px = <char *>data(x)
+    cdef char *pdy = <char *>data(dy)
+    cdef char *presult = <char *>data(result)
     z.channels = z.outputs = 1
-    a.data = b.data = NULL
-    if rows and size and out_size:
+    if rows and z.height * z.width and z.out_height * z.out_width:
         with nogil:
-            a = filled(type, px, rows, 1, size) if px is not NULL else lanes(type, rows, 1, size)
-            b = filled(type, pdy, rows, 1, out_size) if pdy is not NULL else lanes(type, rows, 1, out_size)
-            done = a.data is not NULL and b.data is not NULL
-            if done:
-                if kind == MAX_FORWARD:
-                    fnn_max_pool_forward(type, a.data, b.data, &z, a.blocks)
-                elif kind == MAX_BACKWARD:
-                    done = max_backward(type, a, b, &z, presult)
-                elif kind == AVG_FORWARD:
-                    fnn_avg_pool_forward(type, a.data, b.data, &z, pad_counts, a.blocks)
-                else:
-                    fnn_avg_pool_backward(type, b.data, a.data, &z, pad_counts, a.blocks)
-                if kind != MAX_BACKWARD:
-                    emptied(type, a if back else b, presult)
-            fnn_pool_free(a.data)
-            fnn_pool_free(b.data)
+            if kind == MAX_BACKWARD and in_pairs(&z):
+                fnn_max_pool_pairs_backward(type, px, pdy, presult, &z, rows)
+            else:
+                done = pooled_by_lanes(kind, type, px, pdy, presult, &z, rows, pad_counts)
     if not done:
         raise MemoryError
     return result
 
 
-cdef bint max_backward(int type, Lanes x, Lanes dy, const fnn_window *z, void *result) noexcept nogil:
-    cdef Lanes dx = lanes(type, x.rows, 1, x.size)
-    if dx.data is NULL:
-        return False
-    fnn_max_pool_backward(type, x.data, dy.data, dx.data, z, x.blocks)
-    emptied(type, dx, result)
-    fnn_pool_free(dx.data)
-    return True
+cdef bint in_pairs(const fnn_window *z) noexcept nogil:
+    """Whether every element is in one window of two by two."""
+    return (z.kernel_height == z.kernel_width == z.stride_down == z.stride_across == 2
+            and z.dilation_down == z.dilation_across == 1 and z.pad_top == z.pad_left == 0
+            and z.height == 2 * z.out_height and z.width == 2 * z.out_width)
+
+
+cdef bint pooled_by_lanes(Pooling kind, int type, const char *px, const char *pdy, char *presult, const fnn_window *z,
+                          size_t rows, bint pad_counts) noexcept nogil:
+    cdef size_t item = 8 if type == FNN_TYPE_F64 else 4
+    cdef size_t size = z.height * z.width, out_size = z.out_height * z.out_width
+    cdef size_t block = fnn_lanes(type) * item * (2 * size + out_size)  # bytes
+    cdef size_t step = max(<size_t>1, POOL_BYTES // block) * fnn_lanes(type) * fnn_num_threads(), first = 0
+    cdef Lanes a = lanes(type, min(step, rows), 1, size), b = lanes(type, min(step, rows), 1, out_size), c
+    cdef bint back = kind == MAX_BACKWARD or kind == AVG_BACKWARD, done = a.data is not NULL and b.data is not NULL
+    c.data = NULL
+    if kind == MAX_BACKWARD:
+        c = lanes(type, min(step, rows), 1, size)
+        done = done and c.data is not NULL
+    while done and first < rows:
+        a = resized(type, a, min(step, rows - first))
+        b = resized(type, b, a.rows)
+        if px is not NULL:
+            fnn_to_lanes(type, px + first * size * item, a.data, a.rows, 1, size, a.blocks)
+        if pdy is not NULL:
+            fnn_to_lanes(type, pdy + first * out_size * item, b.data, b.rows, 1, out_size, b.blocks)
+        if kind == MAX_FORWARD:
+            fnn_max_pool_forward(type, a.data, b.data, z, a.blocks)
+        elif kind == MAX_BACKWARD:
+            c = resized(type, c, a.rows)
+            fnn_max_pool_backward(type, a.data, b.data, c.data, z, a.blocks)
+        elif kind == AVG_FORWARD:
+            fnn_avg_pool_forward(type, a.data, b.data, z, pad_counts, a.blocks)
+        else:
+            fnn_avg_pool_backward(type, b.data, a.data, z, pad_counts, a.blocks)
+        emptied(type, c if kind == MAX_BACKWARD else a if back else b,
+                presult + first * (size if back else out_size) * item)
+        first += a.rows
+    fnn_pool_free(a.data)
+    fnn_pool_free(b.data)
+    fnn_pool_free(c.data)
+    return done
+
+
+cdef Lanes resized(int type, Lanes a, size_t rows) noexcept nogil:
+    """The same memory for fewer planes."""
+    cdef size_t width = fnn_lanes(type)
+    a.rows, a.blocks = rows, (rows + width - 1) // width
+    return a
 
 
 cdef fnn_window pool_window(tuple size, tuple out, tuple kernel, tuple stride, tuple padding, tuple dilation):

@@ -21,8 +21,10 @@ ROWS = 1 << 40  # stands for the number of rows
 HOOKS = {"forward", "backward", "update_output", "update_grad_input", "acc_grad_params"}
 CHUNK = 4096  # elements of an elementwise loss that are summed together: FNN_SUM_CHUNK
 BLOCK = 1 << 17  # elements of a weight whose gradient is made and used at once; 512 KB in float32
-# What writes max(0, y) if it is asked to.
-RECTIFYING = "linear_forward", "conv_forward", "conv_rows", "conv_backward_input", "conv_back_rows"
+RECTIFIES = {  # instructions whose last number says whether their result is max(0, result), and its operand
+    "linear_forward": 3, "conv_forward": 3, "conv_rows": 3, "conv_backward_input": 3, "conv_back_rows": 3,
+    "batch_norm_planes": 3, "batch_norm_planes_inference": 5,
+}  # fmt: skip
 SHARES = 4  # blocks of a large weight come in multiples, so that a team shares them evenly
 # What leaves integers as they are, or looks rows of a table up by them.
 INTEGERS = nn.Sequential, nn.Concat, nn.Add, nn.Identity, nn.Flatten, nn.Unflatten, nn.Embedding
@@ -122,11 +124,14 @@ class Tape(Tables):
         else:
             output = self._result(input, input.shape, spare=keeps, lanes=input.lanes)
         numbers = kind, input.size, input.lanes
-        if not (operation == "ReLU" and output.place is input.place and self._rectified(input)):
+        before = self._rectified(input) if operation == "ReLU" and output.place is input.place else None
+        if before is None:
             self._emit("unary_forward", input.place, output.place, numbers=numbers, scalars=constants)
         self.ns += input.size / ELEMENTS_PER_NS
 
         def back(dy: Place) -> Place:
+            if before in ("batch_norm_planes", "batch_norm_planes_inference"):
+                return dy  # whose way back minds the rectifier
             at, dx = (input if keeps else output).place, self._over(dy, input.size)
             self._emit("unary_backward", at, dy, dx, numbers=numbers, scalars=constants)
             return self._instead(dx, dy)
@@ -134,13 +139,13 @@ class Tape(Tables):
         self._back.append((output.trained, back))
         return output
 
-    def _rectified(self, input: Value) -> bool:
-        """Whether the input comes from a linear map just before, which then does the rectifier's work."""
+    def _rectified(self, input: Value) -> str | None:
+        """The instruction just before, which takes over the rectifier's work, if the input comes from it and it can."""
         before = self.code[-1]
-        if before.name not in RECTIFYING or before.operands[3] is not input.place:
-            return False
+        if before.name not in RECTIFIES or before.operands[RECTIFIES[before.name]] is not input.place:
+            return None
         self.code[-1] = before._replace(numbers=(*before.numbers[:-1], 1))
-        return True
+        return before.name
 
     def softmax(self, input: Value, operation: str, dim: int) -> Value:
         """Softmax or its logarithm along an axis of a batch, but not along that of its rows."""
@@ -204,21 +209,30 @@ class Tape(Tables):
 
     def _channels(self, input: Value, per: int, weight: Any, bias: Any, forward: str, backward: str,
                   statistics: tuple[Operand, ...] = (), more: tuple[Operand, ...] = (), numbers: tuple[int, ...] = (),
-                  eps: tuple[float, ...] = (), momentum: tuple[float, ...] = ()) -> Value:  # fmt: skip
-        """A layer with a weight and a bias a channel; its operands are `statistics` before them, `more` at the end."""
+                  eps: tuple[float, ...] = (), momentum: tuple[float, ...] = (), planes: bool = False
+                  ) -> Value:  # fmt: skip
+        """A layer with a weight and a bias a channel; its operands are `statistics` before them, `more` at the end.
+
+        Of planes, the way back takes the statistics that the way forth has found, and the bias, and minds a rectifier.
+        """
         channels = input.shape[0 if len(input.shape) == 3 or input.lanes else -1]
         weight, bias = (self.array(array, (channels,), self.training) for array in (weight, bias))
         output = self._result(input, input.shape, self._use(weight, bias), lanes=input.lanes)
         sizes = channels, per
         self._emit(forward, input.place, *statistics, weight, bias, output.place, *more, numbers=(*sizes, *numbers),
                    scalars=(*eps, *momentum))  # fmt: skip
+        made = len(self.code) - 1
         self.ns += (4 if self.training else 1) * input.size / ELEMENTS_PER_NS
 
         def back(dy: Place) -> Place | None:
             if any(array is not None and self._uses[id(array)] != 1 for array in (weight, bias)):
                 raise Unsuited  # used twice
             dx, grads = self._take(input.size), [Place(fixed=self._bytes(channels)) for _ in range(2)]
-            self._emit(backward, input.place, *statistics, weight, dy, dx, *grads, numbers=sizes, scalars=eps)
+            if planes:
+                self._emit(backward, input.place, *(statistics or more[:2]), weight, bias, dy, dx, *grads,
+                           numbers=(*sizes, self.code[made].numbers[-1], bool(statistics)), scalars=eps)  # fmt: skip
+            else:
+                self._emit(backward, input.place, *statistics, weight, dy, dx, *grads, numbers=sizes, scalars=eps)
             for array, grad in zip((weight, bias), grads, strict=True):
                 if array is not None:
                     self._emit("update", grad, numbers=(self._number(array), channels))
@@ -237,21 +251,20 @@ class Tape(Tables):
         channels, affine = (module.num_features,), (module.weight, module.bias)
         if len(input.shape) + 1 not in module._axes:
             raise Unsuited
-        kind, per_channel = "batch_norm", self.per_channel
-        if input.lanes or len(input.shape) == 3:
-            kind, per_channel = "batch_norm_planes", self._per_plane
+        planes = input.lanes or len(input.shape) == 3
+        kind, per_channel = ("batch_norm_planes", self._per_plane) if planes else ("batch_norm", self.per_channel)
 
-        def in_rows(input: Value) -> tuple[int, ...]:
-            """Of planes, whether they are not in lanes: few rows, in inference."""
-            return (not input.lanes,) if kind == "batch_norm_planes" else ()
+        def of_planes(input: Value) -> tuple[int, ...]:
+            """Whether they are not in lanes (few rows, in inference), and whether a rectifier follows."""
+            return (not input.lanes, 0) if planes else ()
 
         if not (self.training and module.training) and mean is not None:
             statistics = self.array(mean, channels), self.array(var, channels)
-            names = f"{kind}_inference", f"{kind}_inference_backward"
+            names = f"{kind}_inference", f"{kind}_backward" if planes else f"{kind}_inference_backward"
 
             def by_running(input: Value, per: int) -> Value:
-                return self._channels(input, per, *affine, *names, statistics=statistics, numbers=in_rows(input),
-                                      eps=(module.eps,))  # fmt: skip
+                return self._channels(input, per, *affine, *names, statistics=statistics, numbers=of_planes(input),
+                                      eps=(module.eps,), planes=planes)  # fmt: skip
 
             return per_channel(input, *channels, by_running)
         if prod(input.shape) == module.num_features:
@@ -261,13 +274,14 @@ class Tape(Tables):
         running: tuple[Array | None, ...] = ()
         if self.training and module.training and module.track_running_stats:
             counter, running = self._tracked(module)
-        forward = "batch_norm_forward" if kind == "batch_norm" else kind
+        forward = kind if planes else "batch_norm_forward"
 
         def by_batch(input: Value, per: int) -> Value:
             found = Place(fixed=self._bytes(*channels)), Place(fixed=self._bytes(*channels))
             return self._channels(input, per, *affine, forward, f"{kind}_backward",
-                                  more=(*found, *running), numbers=(counter, module.momentum is None, *in_rows(input)),
-                                  eps=(module.eps,), momentum=(module.momentum or 0.0,))  # fmt: skip
+                                  more=(*found, *running),
+                                  numbers=(counter, module.momentum is None, *of_planes(input)),
+                                  eps=(module.eps,), momentum=(module.momentum or 0.0,), planes=planes)  # fmt: skip
 
         return per_channel(input, *channels, by_batch)
 
