@@ -195,7 +195,8 @@ def conv_backward_params(input, grad_output, grad_weight, grad_bias, stride, pad
 
 cdef enum Pooling: MAX_FORWARD, MAX_BACKWARD, AVG_FORWARD, AVG_BACKWARD
 cdef enum:
-    POOL_BYTES = 1 << 19  # of the planes that a thread has in lanes
+    POOL_BYTES = 1 << 19  # of the planes that one thread has in lanes
+    POOL_SHARE = 1 << 21  # of several threads, each: less would not be worth waking them
 
 
 cdef ndarray pooled(Pooling kind, ndarray x, ndarray dy, fnn_window z, bint pad_counts):
@@ -234,7 +235,8 @@ cdef bint pooled_by_lanes(Pooling kind, int type, const char *px, const char *pd
     cdef size_t item = 8 if type == FNN_TYPE_F64 else 4
     cdef size_t size = z.height * z.width, out_size = z.out_height * z.out_width
     cdef size_t block = fnn_lanes(type) * item * (2 * size + out_size)  # bytes
-    cdef size_t step = max(<size_t>1, POOL_BYTES // block) * fnn_lanes(type) * fnn_num_threads(), first = 0
+    cdef size_t threads = fnn_num_threads(), each = POOL_SHARE if threads > 1 else POOL_BYTES
+    cdef size_t step = max(<size_t>1, each // block) * fnn_lanes(type) * threads, first = 0
     cdef Lanes a = lanes(type, min(step, rows), 1, size), b = lanes(type, min(step, rows), 1, out_size), c
     cdef bint back = kind == MAX_BACKWARD or kind == AVG_BACKWARD, done = a.data is not NULL and b.data is not NULL
     c.data = NULL
