@@ -5,8 +5,8 @@
  *   FNN_ISA    base, avx2 or avx512: the suffix of the variant's symbols
  *   FNN_VBYTES 16, 32 or 64: the width of a vector register
  * A kernel works on a range [begin, end) of its units (rows, columns, elements or chunks, see ops.def) so that the
- * caller can split it over threads. It cannot fail: where it would like room of the pool and gets none, it does without.
- * The last, partial vector goes through vec_load_n and vec_store_n and the arithmetic of whole ones.
+ * caller can split it over threads. It cannot fail: where it would like room of the pool and gets none, it does
+ * without. The last, partial vector goes through vec_load_n and vec_store_n and the arithmetic of whole ones.
  */
 #ifndef FNN_KERNEL_H
 #define FNN_KERNEL_H

@@ -35,15 +35,16 @@ struct fnn_planes {
     size_t count, size, step, channel, tail;
 };
 
-/* Whether a convolution goes by Winograd's filtering (winograd.h): taps that allow it, and enough channels and positions
- * in whole patches that it is faster. */
+/* Whether a convolution goes by Winograd's filtering (winograd.h): taps that allow it, and enough channels and
+ * positions in whole patches that it is faster. */
 static inline int fnn_winograd(const struct fnn_window *z)
 {
     const size_t even = (z->out_height + z->out_height % 2) * (z->out_width + z->out_width % 2);
     return z->kernel_height == 3 && z->kernel_width == 3 && z->stride_down == 1 && z->stride_across == 1 &&
            z->dilation_down == 1 && z->dilation_across == 1 && z->pad_top < 3 && z->pad_left < 3 &&
            z->channels / z->groups >= FNN_WINOGRAD && z->outputs / z->groups >= FNN_WINOGRAD &&
-           z->height > 3 && z->width > 3 && z->out_height > 3 && z->out_width > 1 && 5 * even <= 8 * z->out_height * z->out_width;
+           z->height > 3 && z->width > 3 && z->out_height > 3 && z->out_width > 1 &&
+           5 * even <= 8 * z->out_height * z->out_width;
 }
 
 /* Elements of the weights as conv_pack lays them out for the way forward or back, and some more: outputs of a group are

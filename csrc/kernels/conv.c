@@ -1,8 +1,8 @@
 /* Convolutions of planes in lanes (window.h): outputs, gradients by the input, gradients by the weight and the bias.
  *
  * A tile of outputs x positions stays in registers while all channels and taps pass; a tap is a vector of rows times a
- * weight. Gradients by the input are the same loop with the roles of the channels exchanged and other taps. Convolutions
- * of 3 x 3 taps that move by 1 mostly go by Winograd's filtering instead, winograd.h.
+ * weight. Gradients by the input are the same loop with the roles of the channels exchanged and other taps. 3 x 3 taps
+ * that move by 1 mostly go by Winograd's filtering instead, winograd.h.
  * Precision: sums over channels and taps in real_t, in one order; sums over positions in real_t, over at most SUM_BLOCK
  * of them or a line, then in acc_t.
  */

@@ -16,8 +16,8 @@ from .layouts import lane_count
 from .recorder import INPUT, OUTPUT, Array, Place, Unsuited, Value, numbered
 from .tape import CHUNK, LABEL, Tape, compilable
 
-# Which number of an instruction that updates is the parameter's.
 FEW = 0.7  # of the lanes: below, a batch of planes is faster row by row, whose columns fill the lanes
+# Which number of an instruction that updates is the parameter's.
 UPDATES = {"linear_backward_params": 2, "column_sums": 3, "update": 0, "conv_backward_params": 1, "plane_sums": 2,
            "embedding_backward": 4}  # fmt: skip
 LOOKUPS = {"embedding_forward", "embedding_backward"}  # alone read integers

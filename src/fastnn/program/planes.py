@@ -165,7 +165,9 @@ class Planes(Branching):
         """What has one instruction for the way forward and one for the way back, which reads the gradient alone."""
         if 0 in input.shape:
             raise Unsuited
-        window, shape = self._slides(input, out, input.shape[0], kernel, kernel, (1, 1), (0, 0), 1)
+        planes = input.shape[0], *plane_size(input.shape)
+        window = self._slides(planes, (planes[0], *out), kernel, kernel, (1, 1), (0, 0), 1)
+        shape = (planes[0], *out) if len(input.shape) == 3 else (planes[0], out[1])
         numbers = (window, *numbers, input.lanes)
         output = self._result(input, shape, lanes=input.lanes)
         self._emit(f"{name}_forward", input.place, output.place, numbers=numbers)
