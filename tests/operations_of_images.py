@@ -66,7 +66,8 @@ def convolution(rng, dtype, rows, cols, *, variant, names):
     made = {name: normal(rng, dtype, *shapes[name]) for name in names if name in shapes}
     made |= {"size": images[1:]} if "size" in names else {}
     made |= {name: None for name in names if name in ("bias", "grad_bias") and variant == "points"}
-    return {**made, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    last = {"bias": made.pop("bias")} if "size" in names else {}  # on the way back, where it is an option
+    return {**made, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups, **last}
 
 
 def convolution_params_scale(a, outputs):
