@@ -18,7 +18,7 @@ from .module import Array
 
 
 class Conv2d(_Convolution):
-    """A convolution of images: y[n, o] = sum over the channels of w[o, c] * x[n, c], + b[o].
+    """A convolution of images: y[n, o] is the sum over the channels c of w[o, c] slid over x[n, c], plus b[o].
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Conv2d(_Convolution):
 
     Attributes
     ----------
-    weight, grad_weight : ndarray (out_channels, in_channels / groups, *kernel_size)
+    weight, grad_weight : ndarray (out_channels, in_channels / groups, kh, kw)
     bias, grad_bias : ndarray (out_channels,) or None
 
     Raises
@@ -114,7 +114,7 @@ class Conv2d(_Convolution):
 
 
 class Conv1d(_Convolution):
-    """A convolution of sequences: y[n, o] = sum over the channels of w[o, c] * x[n, c], + b[o].
+    """A convolution of sequences: y[n, o] is the sum over the channels c of w[o, c] slid over x[n, c], plus b[o].
 
     Parameters
     ----------

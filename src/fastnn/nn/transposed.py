@@ -32,7 +32,7 @@ class ConvTranspose2d(_Convolution):
 
     Attributes
     ----------
-    weight, grad_weight : ndarray (in_channels, out_channels / groups, *kernel_size)
+    weight, grad_weight : ndarray (in_channels, out_channels / groups, kh, kw)
     bias, grad_bias : ndarray (out_channels,) or None
 
     Raises
